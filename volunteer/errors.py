@@ -1,0 +1,36 @@
+"""The errors that more than one package raises, and how each ends the program. Imports nothing."""
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """How the program ends, by the BSD `sysexits.h` numbers where one fits."""
+
+    OK = 0
+    FAILURE = 1
+    USAGE = 2
+    NOT_RUNNING = 3
+    UNAVAILABLE = 69
+    """No network, or no route through the swarm."""
+    TRY_LATER = 75
+    NO_PERMISSION = 77
+    BAD_CONFIGURATION = 78
+    ALREADY_RUNNING = 97
+
+
+class UserError(Exception):
+    """Something the volunteer can act on; its text is a whole sentence and is shown as it stands."""
+
+    exit_code = ExitCode.FAILURE
+
+
+class ConfigurationError(UserError):
+    """A setting, an option or a file of the volunteer's cannot be used as it is."""
+
+    exit_code = ExitCode.BAD_CONFIGURATION
+
+
+class Unavailable(UserError):
+    """The network, the Hub or the swarm does not give what is needed."""
+
+    exit_code = ExitCode.UNAVAILABLE

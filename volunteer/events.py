@@ -1,0 +1,63 @@
+"""What a worker tells about its life: one class per sentence, one JSON object a line with `--json-events`."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+@dataclass(frozen=True)
+class Event:
+    name: ClassVar[str]
+
+    def to_json(self) -> str:
+        """One line, the kind of event under `event`."""
+        return json.dumps({"event": self.name} | dataclasses.asdict(self))
+
+
+@dataclass(frozen=True)
+class Listening(Event):
+    """The node is part of the swarm; others can join through these addresses."""
+
+    name = "listening"
+    peer_id: str
+    maddrs: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Download(Event):
+    """Bytes of the chosen blocks that are on this disk, and how many there will be."""
+
+    name = "download"
+    done_bytes: int
+    total_bytes: int
+    bytes_per_s: float
+    eta_s: float | None
+
+
+@dataclass(frozen=True)
+class Ready(Event):
+    """The blocks are loaded and announced."""
+
+    name = "ready"
+    model: str
+    blocks: tuple[int, int]
+    """[start, end): the end is not part of it."""
+    reason: str
+
+
+@dataclass(frozen=True)
+class Failed(Event):
+    name = "failed"
+    message: str
+
+
+@dataclass(frozen=True)
+class Stopped(Event):
+    """The node has said goodbye; what it did since it started."""
+
+    name = "stopped"
+    served_tokens: int
+    served_sessions: int
