@@ -1,0 +1,412 @@
+"""What differs between model families: tensor names, what a layer call needs, embeddings, final norm and head.
+
+The layers themselves are `transformers`' own. Knows neither files nor sessions: tensors come in by name, and a KV cache
+is any object with the `update(keys, values, layer_index)` that `transformers`' layers call.
+"""
+
+from __future__ import annotations
+
+import copy
+from abc import ABC, abstractmethod
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+import torch
+from torch import nn
+from transformers import AutoConfig, AutoModelForCausalLM
+from transformers.models.bloom.modeling_bloom import build_alibi_tensor
+
+from volunteer.errors import ConfigurationError
+
+
+class KVCache(Protocol):
+    """What the attention of a block calls to store its new keys and values and to get all of them."""
+
+    def update(
+        self, keys: torch.Tensor, values: torch.Tensor, layer_index: int, *args: Any, **kwargs: Any
+    ) -> tuple[torch.Tensor, torch.Tensor]: ...
+
+
+@dataclass(frozen=True)
+class Positions:
+    """Where the tokens of one step stand.
+
+    `past` tokens are in the KV cache already, `new` tokens come with this step; `left_padding` says for each row how
+    many of its first positions are padding, and is None when there is none.
+    """
+
+    past: int
+    new: int
+    left_padding: tuple[int, ...] | None = None
+
+    @property
+    def total(self) -> int:
+        return self.past + self.new
+
+    def padding_mask(self, device: torch.device) -> torch.Tensor | None:
+        """True where a key may be attended to, [batch, total]; None when nothing is padded."""
+        if self.left_padding is None:
+            return None
+        padding = torch.tensor(self.left_padding, device=device)[:, None]
+        return torch.arange(self.total, device=device)[None, :] >= padding
+
+    def attention_mask(self, device: torch.device, window: int | None = None) -> torch.Tensor | None:
+        """True where a query may look, [batch or 1, 1, new, total]; None when the plain causal rule says it all.
+
+        A padding position may look at itself: a row of the softmax with nothing in it would be NaN, and NaN keys
+        would spread to the real tokens however small their weight.
+        """
+        if window is not None and self.total <= window:
+            window = None
+        if self.left_padding is None and window is None and (self.new == 1 or self.past == 0):
+            return None
+        queries = torch.arange(self.past, self.total, device=device)[:, None]
+        keys = torch.arange(self.total, device=device)[None, :]
+        allowed = keys <= queries
+        if window is not None:
+            allowed &= keys > queries - window
+        allowed = allowed[None, None]
+        padding_mask = self.padding_mask(device)
+        if padding_mask is not None:
+            allowed = allowed & padding_mask[:, None, None, :] | (keys == queries)
+        return allowed
+
+    def position_ids(self, device: torch.device) -> torch.Tensor:
+        """Position of each new token counted from the first real one, [batch or 1, new] int64; padding stands at 0."""
+        positions = torch.arange(self.past, self.total, device=device)[None, :]
+        if self.left_padding is None:
+            return positions
+        return (positions - torch.tensor(self.left_padding, device=device)[:, None]).clamp_min(0)
+
+
+LayerInputs = dict[str, Any]
+"""What every layer call of a step shares: computed once a step, not once a layer."""
+
+
+class Ends(nn.Module, ABC):
+    """The parts of a model that a client holds: embeddings before the first block, final norm and head after the last.
+
+    `model` is `transformers`' own class with no blocks in it, so parameter names and tying are its own.
+    """
+
+    def __init__(self, model: Any):
+        super().__init__()
+        self.model = model
+
+    @property
+    @abstractmethod
+    def embeddings(self) -> nn.Module: ...
+
+    @property
+    def head(self) -> nn.Module:
+        return self.model.lm_head
+
+    @abstractmethod
+    def embed(self, token_embeddings: torch.Tensor, positions: Positions) -> torch.Tensor:
+        """What the first block gets, [batch, new, hidden], from the embeddings of the tokens (same shape)."""
+
+    @abstractmethod
+    def normalise(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        """The last block's output as the head takes it, [batch, tokens, hidden]."""
+
+
+class Family(ABC):
+    """One model family, for one config.
+
+    Args:
+        config: a `transformers` config of one of `model_types`.
+    """
+
+    model_types: ClassVar[frozenset[str]]
+    block_prefixes: ClassVar[tuple[str, ...]]
+    """How tensor names of block i begin in checkpoints, without the index; the first is `transformers`' own."""
+    ends_class: ClassVar[type[Ends]]
+    attention: ClassVar[str] = "sdpa"
+    """Which of `transformers`' attention functions the layers look up; the masks here are made for it."""
+
+    def __init__(self, config: Any):
+        self.config = copy.deepcopy(config)
+        self.config._attn_implementation = self.attention
+        self._skeleton = self._build(num_blocks=1)
+
+    @property
+    def num_blocks(self) -> int:
+        return int(self.config.num_hidden_layers)
+
+    @property
+    def hidden_size(self) -> int:
+        return int(self.config.hidden_size)
+
+    @property
+    def num_kv_heads(self) -> int:
+        return int(getattr(self.config, "num_key_value_heads", None) or self.config.num_attention_heads)
+
+    @property
+    def head_dim(self) -> int:
+        return int(getattr(self.config, "head_dim", None) or self.hidden_size // self.config.num_attention_heads)
+
+    @property
+    def max_length(self) -> int | None:
+        """Longest sequence in tokens that the positions allow; None where they have no end (ALiBi)."""
+        return int(self.config.max_position_embeddings)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The number format in which the checkpoint was saved."""
+        dtype = getattr(self.config, "dtype", None)
+        return dtype if isinstance(dtype, torch.dtype) else torch.float32
+
+    def build_block(self, index: int) -> nn.Module:
+        """Block `index` with parameters on the meta device; its cache calls carry `index`."""
+        layer_class: type[nn.Module] = type(self._layers(self._skeleton)[0])
+        with torch.device("meta"):
+            block = layer_class(self.config, layer_idx=index)
+        return block.eval()
+
+    def build_ends(self) -> Ends:
+        """Embeddings, final norm and head with parameters on the meta device."""
+        return self.ends_class(self._build(num_blocks=0)).eval()
+
+    def block_tensors(self, names: Collection[str], index: int) -> dict[str, str]:
+        """Checkpoint tensor name -> parameter name in `build_block(index)`.
+
+        Raises:
+            ConfigurationError: the checkpoint lacks a tensor of this block.
+        """
+        wanted = list(self._layers(self._skeleton)[0].state_dict())
+        for prefix in self.block_prefixes:
+            found = {f"{prefix}{index}.{name}": name for name in wanted if f"{prefix}{index}.{name}" in names}
+            if len(found) == len(wanted):
+                return found
+        raise ConfigurationError(f"The checkpoint does not hold all tensors of block {index}.")
+
+    def ends_tensors(self, names: Collection[str]) -> dict[str, str]:
+        """Checkpoint tensor name -> parameter name in `build_ends().model`; a tied head may be absent.
+
+        Raises:
+            ConfigurationError: the checkpoint lacks one of these tensors.
+        """
+        model = self._build(num_blocks=0)
+        found = {}
+        for name in model.state_dict():
+            without_prefix = name.removeprefix(f"{model.base_model_prefix}.")
+            present = [candidate for candidate in (name, without_prefix) if candidate in names]
+            if present:
+                found[present[0]] = name
+            elif not (name == "lm_head.weight" and self.config.tie_word_embeddings):
+                raise ConfigurationError(f"The checkpoint does not hold the tensor {name}.")
+        return found
+
+    @abstractmethod
+    def layer_inputs(
+        self, positions: Positions, batch_size: int, dtype: torch.dtype, device: torch.device
+    ) -> LayerInputs:
+        """What each block of a step needs beside hidden states and cache: masks, biases, rotations."""
+
+    @abstractmethod
+    def call_block(
+        self, block: nn.Module, hidden_states: torch.Tensor, inputs: LayerInputs, cache: KVCache | None
+    ) -> torch.Tensor:
+        """One block's forward pass: [batch, new, hidden] -> [batch, new, hidden]."""
+
+    @abstractmethod
+    def _layers(self, model: Any) -> nn.ModuleList: ...
+
+    def _build(self, *, num_blocks: int) -> Any:
+        config = copy.deepcopy(self.config)
+        config.num_hidden_layers = num_blocks
+        if getattr(config, "layer_types", None) is not None:
+            config.layer_types = config.layer_types[:num_blocks]
+        with torch.device("meta"):
+            return AutoModelForCausalLM.from_config(config)
+
+
+class _BloomEnds(Ends):
+    @property
+    def embeddings(self) -> nn.Module:
+        return self.model.transformer.word_embeddings
+
+    def embed(self, token_embeddings: torch.Tensor, positions: Positions) -> torch.Tensor:
+        return self.model.transformer.word_embeddings_layernorm(token_embeddings)
+
+    def normalise(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        return self.model.transformer.ln_f(hidden_states)
+
+
+class Bloom(Family):
+    """BLOOM and BLOOMZ: ALiBi positions (Press et al., arXiv 2108.12409), fused query/key/value."""
+
+    model_types = frozenset({"bloom"})
+    block_prefixes = ("transformer.h.", "h.")
+    ends_class = _BloomEnds
+    attention = "eager"  # its layers know no other
+
+    @property
+    def max_length(self) -> int | None:
+        return None
+
+    def _layers(self, model: Any) -> nn.ModuleList:
+        return model.transformer.h
+
+    def layer_inputs(
+        self, positions: Positions, batch_size: int, dtype: torch.dtype, device: torch.device
+    ) -> LayerInputs:
+        visible = positions.padding_mask(device)
+        if visible is None:
+            visible = torch.ones(1, positions.total, dtype=torch.bool, device=device).expand(batch_size, -1)
+        allowed = positions.attention_mask(device)
+        if allowed is None and positions.new > 1:
+            allowed = torch.ones(positions.new, positions.total, dtype=torch.bool, device=device).tril(positions.past)
+            allowed = allowed[None, None]
+        additive = None
+        if allowed is not None:
+            additive = torch.zeros(allowed.shape, dtype=dtype, device=device)
+            additive.masked_fill_(~allowed, torch.finfo(dtype).min)
+        alibi = build_alibi_tensor(visible.to(torch.int64), self.config.num_attention_heads, dtype)
+        return {"alibi": alibi, "attention_mask": additive}
+
+    def call_block(
+        self, block: nn.Module, hidden_states: torch.Tensor, inputs: LayerInputs, cache: KVCache | None
+    ) -> torch.Tensor:
+        return block(hidden_states, layer_past=cache, use_cache=cache is not None, **inputs)[0]
+
+
+class _OptEnds(Ends):
+    @property
+    def _decoder(self) -> Any:
+        return self.model.model.decoder
+
+    @property
+    def embeddings(self) -> nn.Module:
+        return self._decoder.embed_tokens
+
+    def embed(self, token_embeddings: torch.Tensor, positions: Positions) -> torch.Tensor:
+        decoder = self._decoder
+        if decoder.project_in is not None:
+            token_embeddings = decoder.project_in(token_embeddings)
+        # OPT gives padding the position -1, which its embedding's offset of two turns into row 1.
+        position_ids = positions.position_ids(token_embeddings.device)
+        visible = positions.padding_mask(token_embeddings.device)
+        if visible is not None:
+            position_ids = position_ids.masked_fill(~visible[:, positions.past :], -1)
+        return token_embeddings + decoder.embed_positions(None, positions.past, position_ids=position_ids)
+
+    def normalise(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        decoder = self._decoder
+        if decoder.final_layer_norm is not None:
+            hidden_states = decoder.final_layer_norm(hidden_states)
+        if decoder.project_out is not None:
+            hidden_states = decoder.project_out(hidden_states)
+        return hidden_states
+
+
+class Opt(Family):
+    """OPT: learned positions are added by the client, so a block needs a mask and nothing else."""
+
+    model_types = frozenset({"opt"})
+    block_prefixes = ("model.decoder.layers.", "decoder.layers.")
+    ends_class = _OptEnds
+
+    def _layers(self, model: Any) -> nn.ModuleList:
+        return model.model.decoder.layers
+
+    def layer_inputs(
+        self, positions: Positions, batch_size: int, dtype: torch.dtype, device: torch.device
+    ) -> LayerInputs:
+        return {"attention_mask": positions.attention_mask(device)}
+
+    def call_block(
+        self, block: nn.Module, hidden_states: torch.Tensor, inputs: LayerInputs, cache: KVCache | None
+    ) -> torch.Tensor:
+        return block(hidden_states, past_key_values=cache, use_cache=cache is not None, **inputs)
+
+
+class _LlamaEnds(Ends):
+    def __init__(self, model: Any):
+        super().__init__(model)
+        model.model.rotary_emb = None  # the blocks' business; its buffers are in no checkpoint
+
+    @property
+    def embeddings(self) -> nn.Module:
+        return self.model.model.embed_tokens
+
+    def embed(self, token_embeddings: torch.Tensor, positions: Positions) -> torch.Tensor:
+        return token_embeddings
+
+    def normalise(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        return self.model.model.norm(hidden_states)
+
+
+class Llama(Family):
+    """Llama, SmolLM2, Mistral, Qwen2 and Qwen3: rotary positions, grouped keys and values, perhaps a sliding window."""
+
+    model_types = frozenset({"llama", "mistral", "qwen2", "qwen3"})
+    block_prefixes = ("model.layers.", "layers.")
+    ends_class = _LlamaEnds
+
+    def __init__(self, config: Any):
+        super().__init__(config)
+        # Computed from the config, so it is made on a real device: the checkpoint has no tensor for it.
+        self._rotary = type(self._skeleton.model.rotary_emb)(self.config)
+
+    def _layers(self, model: Any) -> nn.ModuleList:
+        return model.model.layers
+
+    def _window(self, index: int) -> int | None:
+        layer_types = getattr(self.config, "layer_types", None)
+        if layer_types is not None:
+            return self.config.sliding_window if layer_types[index] == "sliding_attention" else None
+        return getattr(self.config, "sliding_window", None)
+
+    def layer_inputs(
+        self, positions: Positions, batch_size: int, dtype: torch.dtype, device: torch.device
+    ) -> LayerInputs:
+        position_ids = positions.position_ids(device)
+        windows = {self._window(index) for index in range(self.num_blocks)}
+        return {
+            "position_embeddings": self._rotary(torch.empty(0, dtype=dtype, device=device), position_ids),
+            "attention_masks": {window: positions.attention_mask(device, window) for window in windows},
+        }
+
+    def call_block(
+        self, block: nn.Module, hidden_states: torch.Tensor, inputs: LayerInputs, cache: KVCache | None
+    ) -> torch.Tensor:
+        index: int = block.self_attn.layer_idx  # type: ignore[union-attr, assignment]
+        return block(
+            hidden_states,
+            attention_mask=inputs["attention_masks"][self._window(index)],
+            position_embeddings=inputs["position_embeddings"],
+            past_key_values=cache,
+            use_cache=cache is not None,
+        )
+
+
+_FAMILIES: tuple[type[Family], ...] = (Bloom, Opt, Llama)
+
+
+def family_for(config: Any) -> Family:
+    """The adapter for a `transformers` config.
+
+    Raises:
+        ConfigurationError: the model is of a family that this program does not serve.
+    """
+    for family in _FAMILIES:
+        if config.model_type in family.model_types:
+            return family(config)
+    served = ", ".join(sorted(name for family in _FAMILIES for name in family.model_types))
+    raise ConfigurationError(f"Models of the type {config.model_type!r} are not supported. Supported: {served}.")
+
+
+def read_family(folder: Path) -> Family:
+    """The adapter for the `config.json` in `folder`; no code from the folder is run.
+
+    Raises:
+        ConfigurationError: there is no readable config, or its family is not supported.
+    """
+    try:
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+    except (OSError, ValueError, KeyError) as error:
+        raise ConfigurationError(f"The config.json in {folder} cannot be used: {error}") from error
+    return family_for(config)
