@@ -1,0 +1,385 @@
+"""This machine's place in the swarm: libp2p daemon, DHT, announcements, look-ups, calls.
+
+Everything runs in the caller's asyncio loop: no forked process but p2pd. Knows bytes and records; torch stays with the
+callers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import math
+import os
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from hivemind.dht.node import DHTNode
+from hivemind.p2p import P2P, PeerID
+from hivemind.p2p.p2p_daemon_bindings.utils import P2PHandlerError
+from hivemind.proto import dht_pb2
+from hivemind.utils.multiaddr import Multiaddr
+from hivemind.utils.timed_storage import get_dht_time
+
+from volunteer.errors import ConfigurationError, Unavailable
+from volunteer.swarm.records import ServerInfo, ServerRecord, block_uid, servers_from_blocks, to_wire
+from volunteer.swarm.rpc import (
+    Inbox,
+    MessageStream,
+    Method,
+    PeerLost,
+    Refused,
+    RemoteError,
+    in_one_line,
+    parse_message,
+    peer_errors,
+)
+
+logger = logging.getLogger(__name__)
+
+REGISTRY_KEY = "_petals.models"
+LOOPBACK_MADDRS = ("/ip4/127.0.0.1/tcp/0",)
+# go-libp2p may take a while to find its addresses on a busy machine; hivemind's default is 15 s.
+_DAEMON_START_TIMEOUT_S = 60.0
+_CONNECT_TIMEOUT_S = 10.0
+_GOODBYE_S = 5.0
+_MOST_CALLS = 256
+"""Unary calls, given up ones among them, after which those are looked for."""
+_LOGGED_FAILURES_PER_MINUTE = 20
+_CLIENT_MESSAGE_BYTES = 1024**3
+"""A client reads answers as long as what it asked for; servers set their own, much lower bound for requests."""
+
+
+@dataclass(frozen=True)
+class NodeOptions:
+    """How to join: multiaddresses as text, as on the command line."""
+
+    initial_peers: tuple[str, ...] = ()
+    host_maddrs: tuple[str, ...] = LOOPBACK_MADDRS
+    announce_maddrs: tuple[str, ...] = ()
+    identity_file: Path | None = None
+    is_client: bool = False
+    """A client stores no records for others and is not asked by them."""
+
+
+UnaryHandler = Callable[[Any, str], Awaitable[Any]]
+StreamHandler = Callable[[MessageStream, str], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class Service:
+    """The RPCs that a server answers; the second argument of each handler is the caller's peer id.
+
+    A handler's exception goes to the caller as an error with its text, and to nobody else.
+    """
+
+    unary: Mapping[Method, tuple[type, UnaryHandler]]
+    """Method -> (request type, handler)."""
+    streams: Mapping[Method, StreamHandler]
+    max_message_bytes: int
+    inbox_bytes: int
+    """Of long messages on all streams together, see `Inbox`."""
+
+
+class SwarmNode:
+    """One peer. Use as `async with`: entering joins the swarm, leaving it stops the daemon.
+
+    Raises (on entering):
+        Unavailable: none of the initial peers answered, or the daemon did not start.
+        ConfigurationError: an address or the identity file is unusable.
+    """
+
+    def __init__(self, options: NodeOptions):
+        self._options = options
+        self._p2p: Any = None
+        self._dht: Any = None
+        self._streams: set[asyncio.Task[None]] = set()
+        self._failures = FailureLog()
+        self._most_calls = _MOST_CALLS
+
+    async def __aenter__(self) -> Self:
+        options = self._options
+        for address in (*options.initial_peers, *options.host_maddrs, *options.announce_maddrs):
+            _check_multiaddress(address, needs_peer=address in options.initial_peers)
+        if options.identity_file is not None:
+            _prepare_identity(options.identity_file)
+        try:
+            self._p2p = await P2P.create(
+                initial_peers=list(options.initial_peers) or None,
+                host_maddrs=list(options.host_maddrs),
+                announce_maddrs=list(options.announce_maddrs) or None,
+                identity_path=str(options.identity_file) if options.identity_file else None,
+                dht_mode="client" if options.is_client else "server",
+                no_listen=options.is_client,
+                use_auto_relay=not options.is_client,
+                # One data folder has one worker, which is the only user of its identity; the check starts a second
+                # daemon and waits for it.
+                check_if_identity_free=False,
+                startup_timeout=_DAEMON_START_TIMEOUT_S,
+            )
+            self._dht = await DHTNode.create(
+                p2p=self._p2p,
+                initial_peers=list(options.initial_peers) or None,
+                client_mode=options.is_client,
+                num_workers=32,
+                ensure_bootstrap_success=bool(options.initial_peers),
+            )
+        except Exception as error:
+            await self._stop()
+            if options.initial_peers:
+                raise Unavailable(f"No initial peer of the swarm answers ({error}).") from error
+            raise Unavailable(f"The libp2p daemon did not start ({error}).") from error
+        except BaseException:
+            await self._stop()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._stop()
+
+    @property
+    def peer_id(self) -> str:
+        return self._p2p.peer_id.to_base58()
+
+    async def maddrs(self) -> list[str]:
+        """Addresses under which others may reach this peer, as they need them for `--initial-peers`."""
+        return [str(address) for address in await self._p2p.get_visible_maddrs(latest=True)]
+
+    async def daemon_died(self) -> None:
+        """Returns when the libp2p daemon has ended by itself."""
+        await self._p2p._child.wait()  # hivemind keeps the process to itself, and says nothing when it dies
+
+    # Records
+
+    async def announce(
+        self, prefix: str, record: ServerRecord, *, lifetime_s: float, registry: Mapping[str, object] | None = None
+    ) -> bool:
+        """Stores `record` under every block of its span, and the model in Petals' registry.
+
+        Returns whether every block's record was stored somewhere.
+        """
+        if record.start_block is None or record.end_block is None:
+            raise ValueError("a record without a span cannot be announced")
+        keys = [block_uid(prefix, index) for index in range(record.start_block, record.end_block)]
+        expiration = get_dht_time() + lifetime_s
+        stored = await self._dht.store_many(
+            keys=keys,
+            values=[to_wire(record)] * len(keys),
+            expiration_time=expiration,
+            subkeys=[self.peer_id] * len(keys),
+        )
+        if registry is not None and not prefix.startswith("_"):
+            await self._dht.store(REGISTRY_KEY, dict(registry), expiration_time=expiration, subkey=prefix)
+        return all(stored.values())
+
+    async def servers(self, prefix: str, num_blocks: int) -> dict[str, ServerInfo]:
+        """All servers that announce blocks of this model now, by peer id."""
+        uids = {block_uid(prefix, index): index for index in range(num_blocks)}
+        found = await self._dht.get_many(list(uids), sufficient_expiration_time=math.inf)
+        values: dict[int, dict[str, object]] = {}
+        expirations: dict[int, dict[str, float]] = {}
+        for uid, entry in found.items():
+            if entry is None or not isinstance(entry.value, dict):
+                continue
+            sound = {peer_id: value for peer_id, value in entry.value.items() if _is_peer_id(peer_id)}
+            values[uids[uid]] = {peer_id: value.value for peer_id, value in sound.items()}
+            expirations[uids[uid]] = {peer_id: value.expiration_time for peer_id, value in sound.items()}
+        return servers_from_blocks(values, expires_at_s=expirations)
+
+    # Calls to others
+
+    async def open_stream(self, peer_id: str, method: Method) -> MessageStream:
+        """Raises PeerLost when the peer cannot be reached, or does not know the method."""
+        with peer_errors():
+            async with asyncio.timeout(_CONNECT_TIMEOUT_S):
+                _, reader, writer = await self._p2p.call_binary_stream_handler(PeerID.from_base58(peer_id), method)
+        return MessageStream(reader, writer, max_message_bytes=_CLIENT_MESSAGE_BYTES)
+
+    async def call(self, peer_id: str, method: Method, request: Any, response_type: Any, *, timeout_s: float) -> Any:
+        """One unary RPC. Raises RemoteError with the peer's text, or PeerLost."""
+        with peer_errors():
+            async with asyncio.timeout(timeout_s):
+                return await self._p2p.call_protobuf_handler(
+                    PeerID.from_base58(peer_id), method, request, response_type
+                )
+
+    async def ping(self, peer_id: str, *, timeout_s: float = 5.0) -> float:
+        """Round-trip time in seconds; infinite when nothing comes back."""
+        request = dht_pb2.PingRequest(peer=self._dht.protocol.node_info)
+        started = time.perf_counter()
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._dht.protocol.get_stub(PeerID.from_base58(peer_id)).rpc_ping(request, timeout=timeout_s)
+        except P2PHandlerError as error:
+            # A peer behind a relay keeps its DHT in client mode: it answers that it does not answer.
+            if "protocol not supported" not in str(error) and "protocols not supported" not in str(error):
+                return math.inf
+        except Exception:
+            logger.debug("No answer to a ping from %s", peer_id, exc_info=True)
+            return math.inf
+        return time.perf_counter() - started
+
+    # Calls from others
+
+    async def serve(self, service: Service) -> None:
+        """Answers the service's RPCs from now on, until the node stops."""
+        for method, (request_type, handler) in service.unary.items():
+            await self._p2p.add_protobuf_handler(method, self._unary(handler), _RequestType(request_type))
+        inbox = Inbox(service.inbox_bytes)
+        for method, stream_handler in service.streams.items():
+            await self._p2p.add_binary_stream_handler(
+                method, self._stream(method, stream_handler, service.max_message_bytes, inbox)
+            )
+
+    def _unary(self, handler: UnaryHandler) -> Callable[[Any, Any], Awaitable[Any]]:
+        async def run(request: Any, context: Any) -> Any:
+            caller = context.remote_id.to_base58()
+            self._forget_given_up_calls()
+            try:
+                return await handler(request, caller)
+            except asyncio.CancelledError:
+                # hivemind 1.1.12 keeps the task of a call that was cancelled, and with it the request, but not of one
+                # that failed.
+                raise PeerLost("the caller gave up") from None
+            except Exception as error:
+                self._failures.add(context.handle_name, caller, error)
+                raise
+
+        return run
+
+    def _forget_given_up_calls(self) -> None:
+        """Drops the tasks that hivemind keeps of calls that their callers gave up before they began."""
+        tasks: dict[Any, asyncio.Task[None]] = self._p2p._client.control._handler_tasks
+        if len(tasks) < self._most_calls:
+            return
+        for call_id in [call_id for call_id, task in tasks.items() if task.done()]:
+            del tasks[call_id]
+        self._most_calls = max(_MOST_CALLS, 2 * len(tasks))
+
+    def _stream(
+        self, method: Method, handler: StreamHandler, max_message_bytes: int, inbox: Inbox
+    ) -> Callable[..., Awaitable[None]]:
+        async def run(info: Any, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            task = asyncio.current_task()
+            if task is not None:
+                self._streams.add(task)
+                task.add_done_callback(self._streams.discard)
+            caller = info.peer_id.to_base58()
+            stream = MessageStream(reader, writer, max_message_bytes=max_message_bytes, inbox=inbox, peer_id=caller)
+            try:
+                await handler(stream, caller)
+            except PeerLost as error:
+                logger.debug("%s: %s left: %s", method, caller, error)
+            except Exception as error:
+                self._failures.add(method, caller, error)
+                with contextlib.suppress(PeerLost, TimeoutError):
+                    async with asyncio.timeout(_GOODBYE_S):
+                        await stream.send_error(_error_text(error))
+            finally:
+                await stream.close_within(_GOODBYE_S)
+
+        return run
+
+    async def _stop(self) -> None:
+        for task in tuple(self._streams):
+            task.cancel()
+        if self._streams:
+            await asyncio.wait(tuple(self._streams), timeout=1.0)
+        if self._dht is not None:
+            await self._dht.shutdown()
+        if self._p2p is not None:
+            child = self._p2p._child
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(3.0):
+                    await self._p2p.shutdown()
+            if child is not None and child.returncode is None:
+                child.kill()
+                await child.wait()
+
+
+class _RequestType:
+    """A protobuf type as hivemind's unary calls use it, which parses carefully."""
+
+    def __init__(self, message_type: type):
+        self._message_type = message_type
+
+    def FromString(self, data: bytes) -> Any:
+        return parse_message(self._message_type, data)
+
+
+class FailureLog:
+    """Logs calls that failed, and no more of them than somebody would read: callers must not be able to fill a disk.
+
+    A caller's mistake is one line; anything else is a bug of ours and gets its traceback.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic):
+        self._clock = clock
+        self._minutes: dict[int, tuple[float, int]] = {}
+        """Level -> when its minute began, and how many failures there were since."""
+
+    def add(self, method: str, caller: str, error: Exception) -> None:
+        expected = isinstance(error, ValueError | TimeoutError | Refused | RemoteError)
+        level = logging.INFO if expected else logging.WARNING
+        now = self._clock()
+        since, count = self._minutes.get(level, (now, 0))
+        if now - since >= 60.0:
+            if count > _LOGGED_FAILURES_PER_MINUTE:
+                logger.log(level, "%d more calls failed", count - _LOGGED_FAILURES_PER_MINUTE)
+            since, count = now, 0
+        self._minutes[level] = since, count + 1
+        if count >= _LOGGED_FAILURES_PER_MINUTE:
+            return
+        if expected:
+            logger.info("%s from %s refused: %s", method, caller, in_one_line(str(error)))
+        else:
+            logger.warning("%s from %s failed", method, caller, exc_info=error)
+
+
+def _error_text(error: Exception) -> str:
+    return in_one_line(str(error)) or type(error).__name__
+
+
+def _is_peer_id(value: object) -> bool:
+    if not isinstance(value, str) or len(value) > 100:
+        return False
+    try:
+        PeerID.from_base58(value)
+    except Exception:  # base58 and multihash raise many kinds of errors over bad text
+        return False
+    return True
+
+
+def _check_multiaddress(address: str, *, needs_peer: bool) -> None:
+    try:
+        parsed = Multiaddr(address)
+        if needs_peer:
+            PeerID.from_base58(parsed["p2p"])
+    except Exception as error:  # as many kinds as there are codecs
+        what = "a multiaddress that ends in /p2p/ and a peer id" if needs_peer else "a multiaddress"
+        raise ConfigurationError(f"{address} is not {what}.") from error
+
+
+def _prepare_identity(path: Path) -> None:
+    """Creates the private key if there is none; refuses one that other users can read."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.exists():
+        # hivemind writes the file with the permissions of the moment and narrows them afterwards.
+        previous = os.umask(0o177)
+        try:
+            P2P.generate_identity(str(path))
+        finally:
+            os.umask(previous)
+        path.chmod(0o600)
+    if os.name == "posix" and path.stat().st_mode & 0o077:
+        raise ConfigurationError(f"{path} can be read by other users; run chmod 600 on it.")
+    try:
+        PeerID.from_identity(path.read_bytes())
+    except Exception as error:
+        raise ConfigurationError(f"{path} does not hold a libp2p private key.") from error
