@@ -1,0 +1,370 @@
+import asyncio
+import contextlib
+import logging
+import math
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import pytest
+import torch
+import transformers
+from torch import nn
+
+from volunteer.models.families import family_for
+from volunteer.server.compute import ComputeThread, Priority
+from volunteer.server.handler import BlockService, TooBusy
+from volunteer.server.kv_cache import KVRoom, SessionCache
+from volunteer.server.span import Span
+from volunteer.swarm.rpc import (
+    BadMessage,
+    ExpertRequest,
+    ExpertResponse,
+    Inbox,
+    MessageStream,
+    PeerLost,
+    pack_metadata,
+    pack_tensor,
+    unpack_tensor,
+)
+
+HIDDEN, BLOCKS = 64, 3
+UID = " ".join(f"model.{index}" for index in range(BLOCKS))
+NO_PROMPTS, NO_HYPO_IDS = torch.empty(0), torch.empty(0, dtype=torch.int64)
+TOLERANCE = {"atol": 2e-4, "rtol": 1e-4}  # float32, added up in another order
+
+
+@pytest.fixture(scope="module")
+def span() -> Span:
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    config = transformers.BloomConfig(hidden_size=HIDDEN, n_layer=BLOCKS, n_head=4, vocab_size=16)
+    family = family_for(config)
+    blocks = [family.build_block(index).to_empty(device="cpu").requires_grad_(False) for index in range(BLOCKS)]
+    for parameter in nn.ModuleList(blocks).parameters():
+        parameter.normal_(0, 0.2)
+    return Span(family, 0, nn.ModuleList(blocks), torch.float32, torch.device("cpu"))
+
+
+def numbers(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def request(*tensors: torch.Tensor, **metadata: Any) -> Any:
+    return ExpertRequest(uid=UID, tensors=[pack_tensor(tensor) for tensor in tensors], metadata=pack_metadata(metadata))
+
+
+def step(hidden_states: torch.Tensor, prompts: torch.Tensor = NO_PROMPTS, **metadata: Any) -> Any:
+    return request(hidden_states, prompts, NO_HYPO_IDS, **({"max_length": 32} | metadata))
+
+
+class Server:
+    """A service without a network: streams are pairs of sockets."""
+
+    def __init__(self, span: Span, compute: ComputeThread, capacity_tokens: int = 10_000):
+        self.compute = compute
+        self.pushed: list[tuple[str, Any]] = []
+        self.push_is_slow = asyncio.Event()
+        self.push_is_slow.set()
+        self.room = KVRoom(capacity_tokens)
+        self.service = BlockService(span, "model", self.room, compute, self._push, max_length=64)
+
+    async def _push(self, peer_id: str, request: Any) -> None:
+        self.pushed.append((peer_id, request))
+        await self.push_is_slow.wait()
+
+    @contextlib.asynccontextmanager
+    async def call(self, method: Callable[..., Awaitable[None]], caller: str = "peer") -> AsyncIterator[MessageStream]:
+        """The caller's end of a stream; leaving it hangs up, and raises what the server's end raised."""
+        ours, theirs = socket.socketpair()
+        reader, writer = await asyncio.open_connection(sock=theirs)
+        server_end = MessageStream(reader, writer, max_message_bytes=10**7, inbox=Inbox(10**8), peer_id=caller)
+
+        async def serve() -> None:
+            try:
+                await method(server_end, caller)
+            except PeerLost:
+                pass
+            except Exception as error:
+                with contextlib.suppress(PeerLost):
+                    await server_end.send_error(str(error))
+                raise
+            finally:
+                await server_end.close_within(1.0)
+
+        serving = asyncio.create_task(serve())
+        stream = MessageStream(*await asyncio.open_connection(sock=ours), max_message_bytes=10**7)
+        try:
+            yield stream
+        finally:
+            stream.close()
+            await serving
+
+    async def answers(self, *requests: Any) -> list[torch.Tensor]:
+        """One session's answers."""
+        async with self.call(self.service.rpc_inference) as stream:
+            found = []
+            for each in requests:
+                await stream.send(each)
+                answer: Any = await stream.receive(ExpertResponse)
+                found.append(unpack_tensor(answer.tensors[0]))
+            return found
+
+
+def with_server(span: Span, test: Callable[[Server], Awaitable[None]], **options: Any) -> None:
+    async def run() -> None:
+        async with asyncio.timeout(30), ComputeThread() as compute:
+            await test(Server(span, compute, **options))
+
+    asyncio.run(run())
+
+
+def test_prompts_longer_than_a_piece_of_a_step_are_added_where_they_belong(span: Span) -> None:
+    hidden_states, prompts = numbers(100, 12, HIDDEN), numbers(BLOCKS, 1, 8, HIDDEN, seed=1)  # pieces of 5 tokens
+
+    async def test(server: Server) -> None:
+        (found,) = await server.answers(step(hidden_states, prompts, max_length=12))
+        expected = span.step(hidden_states, SessionCache(start=0, end=BLOCKS, max_length=12), prompts=prompts)
+        torch.testing.assert_close(found, expected, **TOLERANCE)
+
+    with_server(span, test)
+
+
+@pytest.mark.parametrize("rows", [None, 1, 2])
+def test_calls_run_block_by_block_and_give_what_the_span_gives(span: Span, rows: int | None) -> None:
+    hidden_states, gradient = numbers(2, 6, HIDDEN), numbers(2, 6, HIDDEN, seed=1)
+    prompts = None if rows is None else numbers(BLOCKS, rows, 4, HIDDEN, seed=2)
+    sent = NO_PROMPTS if prompts is None else prompts
+
+    async def test(server: Server) -> None:
+        answer = await server.service.rpc_forward(request(hidden_states, sent), "peer")
+        expected = span.forward(hidden_states, 0, BLOCKS, prompts=prompts)
+        torch.testing.assert_close(unpack_tensor(answer.tensors[0]), expected, **TOLERANCE)
+        answer = await server.service.rpc_backward(request(hidden_states, gradient, sent), "peer")
+        wanted = span.backward(hidden_states, gradient, 0, BLOCKS, prompts=prompts)
+        found = [unpack_tensor(tensor) for tensor in answer.tensors]
+        assert len(found) == len(wanted)
+        for each, other in zip(found, wanted, strict=True):
+            torch.testing.assert_close(each, other, atol=1e-3, rtol=1e-3)  # of numbers around 10
+
+    with_server(span, test)
+
+
+def test_a_long_call_gives_way_between_blocks(span: Span) -> None:
+    """A person who waits for a token does not wait for somebody's whole batch."""
+
+    async def test(server: Server) -> None:
+        order: list[str] = []
+        is_begun = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        slow_forward = Span.forward
+
+        def forward(self: Span, *args: Any, **kwargs: Any) -> torch.Tensor:
+            order.append("block")
+            loop.call_soon_threadsafe(is_begun.set)
+            # Until the other call waits: torch would be too quick with blocks of this size.
+            while server.compute.waiting == 0 and order == ["block"]:
+                pass
+            return slow_forward(self, *args, **kwargs)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Span, "forward", forward)
+            call = asyncio.ensure_future(server.service.rpc_forward(request(numbers(1, 3, HIDDEN), NO_PROMPTS), "peer"))
+            await is_begun.wait()
+            await server.compute.run(Priority.DECODE, order.append, "token")
+            await call
+        assert order == ["block", "token", "block", "block"]
+
+    with_server(span, test)
+
+
+def test_calls_that_are_still_being_sent_keep_nobody_from_calling(span: Span) -> None:
+    async def test(server: Server) -> None:
+        async with contextlib.AsyncExitStack() as stack:
+            for number in range(100):
+                caller = f"peer {number}"
+                stream = await stack.enter_async_context(server.call(server.service.rpc_forward_stream, caller))
+                await stream.send(request(numbers(1, 3, HIDDEN), NO_PROMPTS))
+            assert await server.service.rpc_forward(request(numbers(1, 3, HIDDEN), NO_PROMPTS), "other")
+            assert server.service.open_sessions == 100
+        assert server.service.open_sessions == 0
+
+    with_server(span, test)
+
+
+def test_one_peer_has_no_more_streams_than_its_share(span: Span) -> None:
+    async def test(server: Server) -> None:
+        async with contextlib.AsyncExitStack() as stack:
+            for _ in range(128):
+                await stack.enter_async_context(server.call(server.service.rpc_inference))
+            with pytest.raises(TooBusy):
+                async with server.call(server.service.rpc_inference):
+                    await asyncio.sleep(0)
+            async with server.call(server.service.rpc_inference, "other") as stream:
+                await stream.send(step(numbers(1, 3, HIDDEN)))
+                assert await stream.receive(ExpertResponse)
+
+    with_server(span, test)
+
+
+def test_a_session_that_finds_no_room_is_refused_and_not_a_bug(span: Span) -> None:
+    async def test(server: Server) -> None:
+        with pytest.raises(TooBusy, match="96 tokens of KV room asked for, this server has 50"):
+            await server.answers(step(numbers(1, 3, HIDDEN)))
+        await server.answers(step(numbers(1, 3, HIDDEN), max_length=16))
+        assert server.room.free_tokens == 50
+
+    with_server(span, test, capacity_tokens=50)
+
+
+def test_two_sessions_that_wait_for_room_under_one_id_do_not_replace_one_another(span: Span) -> None:
+    async def test(server: Server) -> None:
+        opening = step(numbers(1, 3, HIDDEN), session_id="one", alloc_timeout=20.0)
+        async with contextlib.AsyncExitStack() as stack:
+            async with server.room.reserve(server.room.capacity_tokens):
+                streams = [await stack.enter_async_context(server.call(server.service.rpc_inference)) for _ in "ab"]
+                for stream in streams:
+                    await stream.send(opening)
+                while len(server.room._given_back._waiters) < 2:  # noqa: ASYNC110
+                    await asyncio.sleep(0)
+            with pytest.raises(BadMessage, match="session id one is not unique"):
+                await stack.aclose()
+        assert not server.service._sessions and server.room.free_tokens == server.room.capacity_tokens
+
+    with_server(span, test)
+
+
+@pytest.mark.parametrize("shape", [(1, 2049), (2, 1449), (4, 1025)])
+def test_rows_whose_attention_would_not_fit_in_memory_are_refused(span: Span, shape: tuple[int, int]) -> None:
+    async def test(server: Server) -> None:
+        hidden_states = torch.zeros(*shape, HIDDEN, dtype=torch.float16)
+        with pytest.raises(BadMessage, match="too long for a single call"):
+            await server.service.rpc_forward(request(hidden_states, NO_PROMPTS), "peer")
+        with pytest.raises(BadMessage, match="too long for a single call"):
+            await server.service.rpc_backward(request(hidden_states, hidden_states, NO_PROMPTS), "peer")
+
+    with_server(span, test)
+
+
+def test_numbers_that_are_finite_only_for_the_sender_are_refused(span: Span) -> None:
+    async def test(server: Server) -> None:
+        huge = torch.full((1, 3, HIDDEN), 1e300, dtype=torch.float64)
+        with pytest.raises(BadMessage, match="not finite"):
+            await server.service.rpc_forward(request(huge, NO_PROMPTS), "peer")
+        with pytest.raises(BadMessage, match="not finite"):
+            await server.answers(step(numbers(1, 3, HIDDEN), torch.full((BLOCKS, 1, 1, HIDDEN), math.inf)))
+
+    with_server(span, test)
+
+
+def test_a_step_that_was_pushed_is_answered_once(span: Span) -> None:
+    hidden_states, then = numbers(1, 3, HIDDEN), numbers(1, 2, HIDDEN, seed=1)
+
+    async def test(server: Server) -> None:
+        (_, expected, last) = await server.answers(step(hidden_states), step(then), step(then))
+        async with server.call(server.service.rpc_inference) as stream:
+            await stream.send(step(hidden_states, session_id="mine", step_id="1"))
+            assert await stream.receive(ExpertResponse)
+            second = step(then, session_id="mine", step_id="2")
+            await server.service.rpc_push(second, "the server before")
+            await stream.send(second)
+            answer: Any = await stream.receive(ExpertResponse)
+            torch.testing.assert_close(unpack_tensor(answer.tensors[0]), expected, **TOLERANCE)
+            await stream.send(step(then, session_id="mine", step_id="3"))
+            answer = await stream.receive(ExpertResponse)
+            torch.testing.assert_close(unpack_tensor(answer.tensors[0]), last, **TOLERANCE)
+
+    with_server(span, test)
+
+
+def test_pushes_that_nobody_waits_for_and_too_many_of_them_are_dropped(span: Span) -> None:
+    async def test(server: Server) -> None:
+        for session_id in ("nobody's", None, 5, ["x"] * 10, "x" * 10_000):
+            await server.service.rpc_push(step(numbers(1, 1, HIDDEN), session_id=session_id), "stranger")
+        async with server.call(server.service.rpc_inference) as stream:
+            await stream.send(step(numbers(1, 3, HIDDEN), session_id="mine"))
+            assert await stream.receive(ExpertResponse)
+            for _ in range(100):
+                await server.service.rpc_push(step(numbers(1, 1, HIDDEN), session_id="mine", step_id="1"), "peer")
+            assert server.service._sessions["mine"].requests.qsize() <= 8
+
+    with_server(span, test)
+
+
+def test_outputs_are_pushed_to_few_servers_at_a_time(span: Span) -> None:
+    async def test(server: Server) -> None:
+        server.push_is_slow.clear()
+        next_servers = [("somebody", "their session", 0, 2), ("else", "s", 2, 3)]
+        steps = [step(numbers(1, 1, HIDDEN), next_servers=next_servers, max_length=64) for _ in range(64)]
+        async with server.call(server.service.rpc_inference) as stream:
+            for _ in range(2):  # 128 steps
+                for each in steps:
+                    await stream.send(each)
+                    assert await stream.receive(ExpertResponse)
+                steps = [step(numbers(1, 1, HIDDEN), next_servers=next_servers, start_from_position=0)] * 64
+        await asyncio.sleep(0)
+        assert len(server.pushed) == 64
+        peer_id, pushed = server.pushed[0]
+        assert (peer_id, pushed.uid) == ("somebody", "model.0 model.1")
+        server.push_is_slow.set()
+
+    with_server(span, test)
+
+
+@pytest.mark.parametrize(
+    "next_server", [("z" * 101, "s", 0, 1), ("p", "s" * 101, 0, 1), ("p", "s", 0, 4), ("p", "s", 2, 2)]
+)
+def test_next_servers_that_cannot_be_are_refused(span: Span, next_server: tuple[Any, ...]) -> None:
+    async def test(server: Server) -> None:
+        with pytest.raises(BadMessage, match="next_servers is not"):
+            await server.answers(step(numbers(1, 1, HIDDEN), next_servers=[next_server]))
+        assert not server.pushed
+
+    with_server(span, test)
+
+
+def test_long_step_ids_are_not_remembered(span: Span) -> None:
+    async def test(server: Server) -> None:
+        async with server.call(server.service.rpc_inference) as stream:
+            for number in range(3):
+                await stream.send(step(numbers(1, 1, HIDDEN), session_id="mine", step_id=f"{number}" + "x" * 10_000))
+                assert await stream.receive(ExpertResponse)
+            assert not server.service._sessions["mine"].seen_steps
+
+    with_server(span, test)
+
+
+def test_requests_are_read_one_at_a_time(span: Span) -> None:
+    """Otherwise a peer could pile up as many bytes here as it likes."""
+
+    async def test(server: Server) -> None:
+        async with server.call(server.service.rpc_inference) as stream:
+            go_on = asyncio.Event()
+            loop = asyncio.get_running_loop()
+            busy = asyncio.ensure_future(
+                server.compute.run(
+                    Priority.DECODE, lambda: asyncio.run_coroutine_threadsafe(go_on.wait(), loop).result()
+                )
+            )
+            for number in range(20):
+                await stream.send(step(numbers(1, 1, HIDDEN), session_id="mine", start_from_position=number))
+            while "mine" not in server.service._sessions:  # noqa: ASYNC110
+                await asyncio.sleep(0)
+            for _ in range(100):
+                await asyncio.sleep(0)
+            assert server.service._sessions["mine"].requests.qsize() == 0  # the one that was read is being answered
+            go_on.set()
+            for _ in range(20):
+                assert await stream.receive(ExpertResponse)
+            await busy
+
+    with_server(span, test)
+
+
+def test_nothing_here_is_logged_as_a_bug(span: Span, caplog: pytest.LogCaptureFixture) -> None:
+    async def test(server: Server) -> None:
+        with pytest.raises(BadMessage):
+            await server.answers(step(numbers(1, 1, HIDDEN), max_length=-1))
+
+    with_server(span, test)
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]

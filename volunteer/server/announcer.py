@@ -1,0 +1,136 @@
+"""Keeps this server's record in the DHT true: joining, online with its speeds and free room, gone."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib.metadata
+import logging
+from collections.abc import AsyncIterator
+from typing import Any
+
+from volunteer.models.loading import NumberFormat
+from volunteer.server.block_selection import BlockPlan
+from volunteer.server.handler import EXTENSIONS, BlockService
+from volunteer.server.throughput import Throughput
+from volunteer.swarm.node import SwarmNode
+from volunteer.swarm.records import ServerRecord, ServerState
+from volunteer.swarm_model import SwarmModel
+
+logger = logging.getLogger(__name__)
+
+_LIFETIME_S = 240.0
+_REFRESH_S = 60.0
+_GOODBYE_S = 1.5
+_MAX_PINGED = 16
+
+
+class Announcer:
+    """Announces one server.
+
+    Args:
+        plan: the blocks it holds, or is going to hold.
+        dtype: of its activations, as Petals' records name it ("float32").
+    """
+
+    def __init__(
+        self,
+        node: SwarmNode,
+        model: SwarmModel,
+        plan: BlockPlan,
+        *,
+        number_format: NumberFormat,
+        dtype: str,
+        public_name: str | None,
+    ):
+        self._node = node
+        self._model = model
+        self._plan = plan
+        checkpoint = model.checkpoint
+        repository = None if checkpoint.revision is None else f"https://huggingface.co/{checkpoint.model}"
+        self._registry = {"num_blocks": model.family.num_blocks, "repository": repository}
+        self._fixed: dict[str, Any] = {
+            "start_block": plan.start,
+            "end_block": plan.end,
+            "public_name": public_name,
+            "version": importlib.metadata.version("petals-volunteer"),
+            "torch_dtype": dtype,
+            "quant_type": number_format.value if number_format.is_quantised else "none",
+            "using_relay": False,
+            "extensions": EXTENSIONS,
+        }
+        self._serving: tuple[BlockService, Throughput] | None = None
+        self._state = ServerState.OFFLINE
+
+    async def joining(self) -> None:
+        """The blocks are chosen and are being loaded: others who join meanwhile choose other ones."""
+        await self._announce(ServerState.JOINING)
+
+    async def online(self, service: BlockService, throughput: Throughput) -> None:
+        """The blocks are served from now on."""
+        self._serving = service, throughput
+        await self._announce(ServerState.ONLINE)
+
+    @contextlib.asynccontextmanager
+    async def refreshing(self) -> AsyncIterator[None]:
+        """Announces again and again within the `async with`, before the record expires."""
+
+        async def refresh() -> None:
+            while True:
+                await asyncio.sleep(_REFRESH_S)
+                try:
+                    await self._announce(ServerState.ONLINE)
+                except Exception:
+                    logger.warning("Could not refresh the record of this server", exc_info=True)
+
+        task = asyncio.create_task(refresh())
+        try:
+            yield
+        finally:
+            task.cancel()
+
+    async def gone(self) -> None:
+        """Says goodbye once; gives up after a moment, since the record expires anyway."""
+        if self._state is ServerState.OFFLINE:
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_GOODBYE_S):
+                await self._announce(ServerState.OFFLINE)
+
+    async def _announce(self, state: ServerState) -> None:
+        self._state = state
+        registry = self._registry if state is ServerState.ONLINE else None
+        record = await self._record(state)
+        if not await self._node.announce(self._model.dht_prefix, record, lifetime_s=_LIFETIME_S, registry=registry):
+            logger.warning("No peer of the swarm stored the record of this server.")
+
+    async def _record(self, state: ServerState) -> ServerRecord:
+        fields = dict(self._fixed)
+        overall = 0.0
+        if self._serving is not None:
+            service, throughput = self._serving
+            overall = throughput.overall(self._plan.end - self._plan.start)
+            fields |= {
+                "network_rps": throughput.network_rps,
+                "forward_rps": throughput.forward_rps,
+                "inference_rps": throughput.inference_rps,
+                "cache_tokens_left": 2 * service.free_kv_tokens,  # Petals counts keys and values apart
+                "served_tokens": service.served.tokens,
+            }
+        if state is ServerState.ONLINE:
+            fields["next_pings"] = await self._next_pings()
+        return ServerRecord(state=state, throughput=overall, **fields)
+
+    async def _next_pings(self) -> dict[str, float]:
+        """Round trips to the servers that may come after this one, seconds."""
+        num_blocks, end = self._model.family.num_blocks, self._plan.end
+        if end >= num_blocks:
+            return {}
+        servers = await self._node.servers(self._model.dht_prefix, num_blocks)
+        following = [
+            server.peer_id
+            for server in servers.values()
+            if server.is_online and server.start <= end < server.end and server.peer_id != self._node.peer_id
+        ][:_MAX_PINGED]
+        pings = await asyncio.gather(*(self._node.ping(peer_id) for peer_id in following))
+        return dict(zip(following, pings, strict=True))

@@ -1,0 +1,128 @@
+"""What this machine will serve, from the volunteer's options and what is free: device, number format, blocks."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from volunteer.errors import ConfigurationError, UserError
+from volunteer.hardware import detect
+from volunteer.models.families import Family
+from volunteer.models.loading import NumberFormat, block_size
+from volunteer.server.block_selection import (
+    BlockPlan,
+    block_bytes,
+    blocks_that_fit,
+    choose_blocks,
+    kv_bytes_per_token,
+    parse_blocks,
+)
+from volunteer.swarm.node import SwarmNode
+
+KV_TOKENS_PER_BLOCK = 16384
+"""KV room in tokens of each block: eight sessions of 2,048, as Petals' servers keep."""
+MAX_SESSION_TOKENS = 8192
+_CPU_RESERVE_BYTES = 2 * 1024**3
+_GPU_RESERVE_BYTES = 1024**3
+
+
+class NotEnoughMemory(UserError):
+    """Not even one block fits."""
+
+
+@dataclass(frozen=True)
+class Format:
+    """On what, and in which numbers, blocks are computed."""
+
+    device: torch.device
+    weights: NumberFormat
+    dtype: torch.dtype
+    """Of activations, norms and KV caches."""
+
+
+def choose_format(family: Family, *, device: str | None, dtype: str | None, quantization: str | None) -> Format:
+    """The volunteer's choice, or the best device and the checkpoint's own dtype (float32 on a processor).
+
+    Raises:
+        ConfigurationError: the device cannot be used, or there is no such format.
+    """
+    chosen = _device(device)
+    name = dtype or ("float32" if chosen.type == "cpu" else str(family.dtype).removeprefix("torch."))
+    plain = (NumberFormat.FLOAT32, NumberFormat.BFLOAT16, NumberFormat.FLOAT16)
+    if name not in plain:
+        raise ConfigurationError(f"--dtype {name!r} is not one of {', '.join(plain)}.")
+    weights = NumberFormat(name)
+    if quantization not in (None, "none"):
+        if quantization not in (NumberFormat.INT8, NumberFormat.NF4):
+            raise ConfigurationError(f"--quantization {quantization!r} is not one of none, int8, nf4.")
+        weights = NumberFormat(quantization)
+    return Format(chosen, weights, getattr(torch, name))
+
+
+async def plan_blocks(
+    node: SwarmNode,
+    family: Family,
+    dht_prefix: str,
+    chosen_format: Format,
+    *,
+    blocks: str | None,
+    num_blocks: int | None,
+    data_dir: Path,
+) -> BlockPlan:
+    """The blocks that the volunteer named, or as many as asked for or as fit, where the swarm needs them most.
+
+    Raises:
+        ConfigurationError: the model has no such blocks.
+        NotEnoughMemory: not even one block fits.
+    """
+    if blocks is not None:
+        chosen = parse_blocks(blocks, family.num_blocks)
+        return BlockPlan(chosen.start, chosen.stop, "because you chose them")
+    if num_blocks is None:
+        num_blocks = await asyncio.to_thread(_blocks_that_fit, family, chosen_format, data_dir)
+    elif num_blocks < 1:
+        raise ConfigurationError("--num-blocks must be at least 1.")
+    servers = await node.servers(dht_prefix, family.num_blocks)
+    return choose_blocks(servers, num_blocks_total=family.num_blocks, num_blocks=num_blocks, own_peer_id=node.peer_id)
+
+
+def max_session_tokens(family: Family) -> int:
+    """The longest session that this server takes."""
+    return min(MAX_SESSION_TOKENS, family.max_length or MAX_SESSION_TOKENS)
+
+
+def _blocks_that_fit(family: Family, chosen_format: Format, data_dir: Path) -> int:
+    size, dtype_bytes = block_size(family), chosen_format.dtype.itemsize
+    weights = block_bytes(
+        chosen_format.weights,
+        linear_parameters=size.linear_parameters,
+        linear_rows=size.linear_rows,
+        other_parameters=size.other_parameters,
+        other_bytes=dtype_bytes,
+    )
+    cache = KV_TOKENS_PER_BLOCK * kv_bytes_per_token(family.num_kv_heads, family.head_dim, dtype_bytes)
+    if chosen_format.device.type == "cuda":
+        free, reserve = torch.cuda.mem_get_info(chosen_format.device)[0], _GPU_RESERVE_BYTES
+    else:
+        free, reserve = detect(data_dir).memory.available_bytes, _CPU_RESERVE_BYTES
+    fitting = blocks_that_fit(free, block_bytes=weights, cache_bytes_per_block=cache, reserve_bytes=reserve)
+    if fitting < 1:
+        raise NotEnoughMemory(
+            f"One block needs {(weights + cache + reserve) / 1e9:.1f} GB with room for sessions, "
+            f"{free / 1e9:.1f} GB are free."
+        )
+    return min(fitting, family.num_blocks)
+
+
+def _device(name: str | None) -> torch.device:
+    if name is None:
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:  # torch asserts that it was built for the device
+        raise ConfigurationError(f"The device {name!r} cannot be used: {error}") from error
+    return device
