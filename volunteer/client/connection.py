@@ -1,0 +1,106 @@
+"""A client's connection to the swarm of one model, for callers without an event loop of their own."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine, Sequence
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from volunteer.client.servers import ServerTable
+from volunteer.swarm.node import NodeOptions, SwarmNode
+
+Result = TypeVar("Result")
+
+
+class _LoopThread:
+    """An asyncio loop on a thread of its own."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, name="swarm", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self.loop)
+        self.loop.run_forever()
+        self.loop.run_until_complete(cancel_other_tasks())
+        self.loop.close()
+
+    def run(self, coroutine: Coroutine[Any, Any, Result]) -> Result:
+        future = asyncio.run_coroutine_threadsafe(coroutine, self.loop)
+        try:
+            return future.result()
+        except BaseException:  # Ctrl-C while waiting: the call is not wanted any more
+            future.cancel()
+            raise
+
+    def stop(self) -> None:
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self._thread.join()
+
+
+class Connection:
+    """Joins as a client and looks after the table of servers. Use as `with`, or call `close`.
+
+    Args:
+        initial_peers: multiaddresses of peers in the swarm.
+        prefix: DHT prefix of the model.
+        num_blocks: of the whole model.
+
+    Raises:
+        Unavailable: no initial peer answers.
+    """
+
+    def __init__(self, initial_peers: Sequence[str], prefix: str, num_blocks: int):
+        self._loop = _LoopThread()
+        node = SwarmNode(NodeOptions(initial_peers=tuple(initial_peers), is_client=True))
+        try:
+            self._node = self._loop.run(node.__aenter__())
+        except BaseException:
+            self._loop.stop()
+            raise
+        self.servers = ServerTable(self._node, prefix, num_blocks)
+        self._closed = False
+
+    def run(self, coroutine: Coroutine[Any, Any, Result]) -> Result:
+        """Runs a coroutine in the node's loop and waits for what it returns or raises."""
+        return self._loop.run(coroutine)
+
+    def schedule(self, function: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Starts a coroutine without waiting: safe in finalizers, from any thread, and after `close`."""
+        if not self._closed:
+            self._loop.loop.call_soon_threadsafe(lambda: _keep(self._loop.loop.create_task(function())))
+
+    def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        self._loop.run(self._node.__aexit__(None, None, None))
+        self._loop.stop()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+async def cancel_other_tasks() -> None:
+    """Ends what still runs in this loop before it closes: hivemind leaves sleeping tasks behind."""
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
+
+
+_running: set[asyncio.Task[None]] = set()
+
+
+def _keep(task: asyncio.Task[None]) -> None:
+    """A task that nobody refers to may be collected while it runs."""
+    _running.add(task)
+    task.add_done_callback(_running.discard)

@@ -1,0 +1,422 @@
+"""The swarm as a `transformers` model: embeddings, final norm and head are here, the blocks are elsewhere.
+
+`transformers`' own `generate` runs unchanged, because the cache object that it passes around stands for the session on
+the servers: going back in the cache is a rollback there, reordering it for beams is a reordering there.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, ClassVar, Self
+
+import torch
+from torch import nn
+from transformers import GenerationConfig, GenerationMixin, PreTrainedModel
+from transformers.cache_utils import Cache
+from transformers.generation.configuration_utils import GenerationMode
+from transformers.modeling_outputs import CausalLMOutputWithPast
+
+from volunteer.client.connection import Connection
+from volunteer.client.forward import Passed, backward, forward
+from volunteer.client.routing import Hop
+from volunteer.client.session import Session
+from volunteer.errors import ConfigurationError
+from volunteer.models.families import Ends, Positions
+from volunteer.models.loading import ends_parts, load_ends
+from volunteer.settings import default_data_dir
+from volunteer.swarm_model import SwarmModel, open_swarm_model
+
+DEFAULT_MAX_LENGTH = 2048
+"""Tokens of a session whose length is not said; less where the model's positions end earlier."""
+
+_DRAFT_TOKENS = 64
+"""Drafted tokens may reach beyond the end of the answer before they are rolled back."""
+
+
+class BlockingSession:
+    """A `Session` for callers without an event loop; for researchers, the way to the hidden states.
+
+    Use as `with`, or call `close`; one that is forgotten is closed when it is collected.
+    """
+
+    def __init__(self, connection: Connection, session: Session):
+        self._connection = connection
+        self._session = session
+        self._finalizer = weakref.finalize(self, connection.schedule, session.close)
+
+    @property
+    def position(self) -> int:
+        return self._session.position
+
+    @property
+    def max_length(self) -> int:
+        return self._session.max_length
+
+    @property
+    def route(self) -> tuple[Hop, ...]:
+        """Which servers hold which blocks; empty before the first step."""
+        return self._session.route
+
+    def step(
+        self,
+        hidden_states: torch.Tensor,
+        *,
+        prompts: torch.Tensor | None = None,
+        borders: list[torch.Tensor] | None = None,
+    ) -> torch.Tensor:
+        """New tokens through the blocks; see `Session.step`. Gradients do not flow through it."""
+        cpu_prompts = None if prompts is None else prompts.detach().cpu()
+        outputs = self._connection.run(
+            self._session.step(hidden_states.detach().cpu(), prompts=cpu_prompts, borders=borders)
+        )
+        return outputs.to(hidden_states.device)
+
+    def rollback(self, position: int) -> None:
+        """Forgets the tokens from `position` on."""
+        self._session.rollback(position)
+
+    def reorder(self, rows: torch.Tensor) -> None:
+        """Row i goes on from what row `rows[i]` was, [batch] of integers."""
+        self._session.reorder(rows.to("cpu", torch.int64))
+
+    def close(self) -> None:
+        if self._finalizer.detach():
+            self._connection.run(self._session.close())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class SwarmCache(Cache):
+    """Stands where `transformers` expects keys and values: they are on the servers, in one session.
+
+    Args:
+        model: whose session it is; it opens with the first forward pass.
+        max_length: tokens that the sequence may grow to; servers are asked for room for so many.
+    """
+
+    is_compileable = False
+
+    def __init__(self, model: SwarmForCausalLM, max_length: int):
+        super().__init__(layers=[])
+        self.max_length = max_length
+        self.session: BlockingSession | None = None
+        self._model = model
+
+    def open(self, left_padding: Sequence[int] | None) -> BlockingSession:
+        """The session, made now if there is none."""
+        if self.session is None:
+            self.session = self._model.session(max_length=self.max_length, left_padding=left_padding)
+        return self.session
+
+    def close(self) -> None:
+        """Gives the KV room on the servers back."""
+        if self.session is not None:
+            self.session.close()
+
+    def get_seq_length(self, layer_idx: int = 0) -> int:
+        return 0 if self.session is None else self.session.position
+
+    def get_max_length(self, layer_idx: int | None = None) -> int:
+        return self.max_length
+
+    def get_mask_sizes(self, query_length: int, layer_idx: int) -> tuple[int, int]:
+        return self.get_seq_length() + query_length, 0
+
+    def crop(self, tokens: int) -> None:
+        """Drops the last `-tokens` tokens, as `generate` asks for; a positive number is the length to go back to."""
+        if self.session is not None and tokens != 0:
+            length = self.session.position
+            self.session.rollback(max(0, length + tokens) if tokens < 0 else min(length, tokens))
+
+    def reorder_cache(self, beam_idx: torch.Tensor) -> None:
+        if self.session is not None:
+            self.session.reorder(beam_idx)
+
+    def reset(self) -> None:
+        if self.session is not None:
+            self.session.rollback(0)
+
+    def update(self, *args: Any, **kwargs: Any) -> tuple[torch.Tensor, torch.Tensor]:
+        raise NotImplementedError("keys and values are on the servers")
+
+    def __len__(self) -> int:
+        return 1
+
+
+class _RemoteBlocks(torch.autograd.Function):
+    """Blocks of the swarm as one differentiable function of hidden states and deep prompts; weights are frozen."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        connection: Connection,
+        start: int,
+        end: int,
+        hidden_states: torch.Tensor,
+        prompts: torch.Tensor | None,
+    ) -> torch.Tensor:
+        cpu_prompts = None if prompts is None else prompts.detach().cpu()
+        outputs, ctx.passed = connection.run(
+            forward(connection.servers, hidden_states.detach().cpu(), start, end, cpu_prompts)
+        )
+        ctx.connection, ctx.prompts = connection, cpu_prompts
+        ctx.like_prompts = prompts
+        return outputs.to(hidden_states.device)
+
+    @staticmethod
+    def backward(ctx: Any, grad_outputs: torch.Tensor) -> tuple[None, None, None, torch.Tensor, torch.Tensor | None]:
+        passed: tuple[Passed, ...] = ctx.passed
+        gradient, prompt_gradient = ctx.connection.run(
+            backward(ctx.connection.servers, passed, grad_outputs.cpu(), ctx.prompts)
+        )
+        if prompt_gradient is not None:
+            prompt_gradient = prompt_gradient.to(ctx.like_prompts.device, ctx.like_prompts.dtype)
+        return None, None, None, gradient.to(grad_outputs.device), prompt_gradient
+
+
+class SwarmForCausalLM(PreTrainedModel, GenerationMixin):
+    """A causal language model whose blocks are served by the swarm. Made by `from_pretrained`."""
+
+    main_input_name = "input_ids"
+    _supports_sdpa = True
+    _supports_attention_backend = True
+    _is_stateful = False
+    _keep_in_fp32_modules: ClassVar[list[str]] = []
+
+    def __init__(self, config: Any, ends: Ends, connection: Connection):
+        super().__init__(config)
+        self.ends = ends
+        self.connection = connection
+        self.default_max_length = min(
+            DEFAULT_MAX_LENGTH, getattr(config, "max_position_embeddings", None) or DEFAULT_MAX_LENGTH
+        )
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        model: str,
+        *,
+        initial_peers: Sequence[str],
+        dht_prefix: str | None = None,
+        revision: str | None = None,
+        dtype: torch.dtype = torch.float32,
+        models_dir: Path | None = None,
+    ) -> SwarmForCausalLM:
+        """Loads what a client holds of `model`, and joins its swarm.
+
+        Args:
+            model: Hub name or local folder.
+            initial_peers: multiaddresses of peers in the swarm, at least one.
+            dht_prefix: under which its blocks are announced; by default Petals' rule for the name.
+            revision: of the Hub repository.
+            dtype: of embeddings, head and the hidden states that are sent.
+            models_dir: where downloads are kept.
+
+        Raises:
+            ConfigurationError: the model cannot be used, or no initial peer was given.
+            Unavailable: no initial peer answers.
+        """
+        opened = open_swarm_model(
+            model,
+            models_dir=models_dir or default_data_dir() / "models",
+            revision=revision,
+            dht_prefix=dht_prefix,
+        )
+        return cls.join(opened, initial_peers=initial_peers, dtype=dtype)
+
+    @classmethod
+    def join(
+        cls, model: SwarmModel, *, initial_peers: Sequence[str], dtype: torch.dtype = torch.float32
+    ) -> SwarmForCausalLM:
+        """As `from_pretrained`, of a model that is open."""
+        if not initial_peers:
+            raise ConfigurationError("Say which swarm to join: give at least one initial peer.")
+        family, checkpoint = model.family, model.checkpoint
+        checkpoint.prepare(ends_parts(family, checkpoint))
+        ends = load_ends(family, checkpoint, dtype=dtype, device=torch.device("cpu"))
+        connection = Connection(initial_peers, model.dht_prefix, family.num_blocks)
+        family.config.dtype = dtype
+        joined = cls(family.config, ends, connection).eval()
+        if (checkpoint.folder / "generation_config.json").is_file():
+            joined.generation_config = GenerationConfig.from_pretrained(checkpoint.folder)
+        return joined
+
+    def close(self) -> None:
+        """Leaves the swarm."""
+        self.connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def session(
+        self,
+        *,
+        max_length: int | None = None,
+        start: int = 0,
+        end: int | None = None,
+        left_padding: Sequence[int] | None = None,
+    ) -> BlockingSession:
+        """A new inference session through blocks `start:end`, by default all."""
+        session = Session(
+            self.connection.servers,
+            start=start,
+            end=end,
+            max_length=max_length or self.default_max_length,
+            left_padding=left_padding,
+        )
+        return BlockingSession(self.connection, session)
+
+    def blocks(
+        self,
+        hidden_states: torch.Tensor,
+        *,
+        start: int = 0,
+        end: int | None = None,
+        prompts: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Whole sequences through blocks `start:end` without a cache; gradients flow to hidden states and prompts.
+
+        Args:
+            hidden_states: [batch, tokens, hidden].
+            prompts: [blocks, batch or 1, prefix, hidden], added to the first positions before each block.
+        """
+        last = self.connection.servers.num_blocks if end is None else end
+        outputs: torch.Tensor = _RemoteBlocks.apply(  # type: ignore[no-untyped-call]
+            self.connection, start, last, hidden_states, prompts
+        )
+        return outputs
+
+    def get_input_embeddings(self) -> nn.Module:
+        return self.ends.embeddings
+
+    def get_output_embeddings(self) -> nn.Module:
+        return self.ends.head
+
+    def forward(
+        self,
+        input_ids: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        past_key_values: SwarmCache | None = None,
+        inputs_embeds: torch.Tensor | None = None,
+        labels: torch.Tensor | None = None,
+        use_cache: bool | None = None,
+        output_hidden_states: bool | None = None,
+        logits_to_keep: int = 0,
+        prompts: torch.Tensor | None = None,
+        **kwargs: Any,
+    ) -> CausalLMOutputWithPast:
+        """Logits of all positions, or of the last `logits_to_keep`.
+
+        Args:
+            input_ids: [batch, new] int64, or `inputs_embeds` [batch, new, embedding] instead.
+            attention_mask: [batch, past + new], zeros only at the left of a row.
+            past_key_values: the session to go on in; without one, `use_cache` opens one. Gradients need neither.
+            prompts: deep prompts, [blocks, batch or 1, prefix, hidden].
+            output_hidden_states: gives the inputs of the first block and the outputs of each hop, not normalised.
+
+        Returns:
+            `logits` [batch, kept, vocabulary], `loss` if there are labels, `past_key_values` if a session is open.
+
+        Raises:
+            ValueError: shapes do not fit, or the mask is not left padding.
+            NoRoute, SessionFailed: the swarm cannot answer.
+        """
+        if (input_ids is None) == (inputs_embeds is None):
+            raise ValueError("give either input_ids or inputs_embeds")
+        if inputs_embeds is None:
+            inputs_embeds = self.ends.embeddings(input_ids)
+        past = past_key_values.get_seq_length() if past_key_values is not None else 0
+        padding = _left_padding(attention_mask, past + inputs_embeds.shape[1])
+        positions = Positions(past, inputs_embeds.shape[1], padding)
+        hidden_states = self.ends.embed(inputs_embeds, positions)
+
+        borders: list[torch.Tensor] = [hidden_states]
+        needs_gradients = torch.is_grad_enabled() and (
+            hidden_states.requires_grad or (prompts is not None and prompts.requires_grad)
+        )
+        if needs_gradients and past:
+            raise ValueError("gradients do not flow through a session: give the whole sequence without a cache")
+        if use_cache is None:
+            use_cache = past_key_values is not None
+        if use_cache and not needs_gradients:
+            if past_key_values is None:
+                past_key_values = SwarmCache(self, self.default_max_length)
+            hidden_states = past_key_values.open(padding).step(hidden_states, prompts=prompts, borders=borders)
+        else:
+            past_key_values = None
+            hidden_states = self._forward_rows(hidden_states, padding, prompts)
+            borders.append(hidden_states)
+
+        kept = hidden_states[:, -logits_to_keep:] if logits_to_keep else hidden_states
+        logits = self.ends.head(self.ends.normalise(kept))
+        loss = None
+        if labels is not None:
+            loss = self.loss_function(logits=logits, labels=labels, vocab_size=self.config.vocab_size)
+        return CausalLMOutputWithPast(
+            loss=loss,
+            logits=logits,
+            past_key_values=past_key_values,
+            hidden_states=tuple(borders) if output_hidden_states else None,
+        )
+
+    def _forward_rows(
+        self, hidden_states: torch.Tensor, padding: tuple[int, ...] | None, prompts: torch.Tensor | None
+    ) -> torch.Tensor:
+        """All rows in one call, or a row at a time without its padding: stateless RPCs know no padding."""
+        if padding is None:
+            return self.blocks(hidden_states, prompts=prompts)
+        if prompts is not None:
+            raise ValueError("deep prompts cannot be combined with padding")
+        rows = [
+            nn.functional.pad(self.blocks(hidden_states[row : row + 1, skipped:]), (0, 0, skipped, 0))
+            for row, skipped in enumerate(padding)
+        ]
+        return torch.cat(rows)
+
+    def _prepare_cache_for_generation(
+        self,
+        generation_config: GenerationConfig,
+        model_kwargs: dict[str, Any],
+        generation_mode: Any,
+        batch_size: int,
+        max_cache_length: int,
+    ) -> None:
+        """Called by `generate`: gives it a session as long as the answer may become."""
+        if model_kwargs.get("past_key_values") is None and generation_config.use_cache is not False:
+            if generation_mode == GenerationMode.ASSISTED_GENERATION:
+                max_cache_length += _DRAFT_TOKENS
+            model_kwargs["past_key_values"] = SwarmCache(self, max_cache_length)
+
+    def _init_weights(self, module: nn.Module) -> None:
+        """Everything is loaded before the model is made."""
+
+
+def _left_padding(attention_mask: torch.Tensor | None, length: int) -> tuple[int, ...] | None:
+    """How many positions at the left of each row are masked, None if nowhere any.
+
+    Raises:
+        ValueError: the mask has another length, or zeros elsewhere.
+    """
+    if attention_mask is None or bool(attention_mask.all()):
+        return None
+    mask = attention_mask.to(torch.bool)
+    if mask.ndim != 2 or mask.shape[1] != length:
+        raise ValueError(f"an attention mask of shape {tuple(mask.shape)} for {length} tokens")
+    padding = (~mask).sum(dim=1)
+    if not torch.equal(mask, torch.arange(length, device=mask.device)[None, :] >= padding[:, None]):
+        raise ValueError("only padding at the left is supported: set tokenizer.padding_side to 'left'")
+    return tuple(padding.tolist())
