@@ -1,0 +1,418 @@
+"""The one program and its roles. Imports torch and hivemind only inside the role that needs them."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import importlib.metadata
+import json
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from volunteer.bench.options import BENCHMARKS, BLOOM_560M_SHAPE, SMOLLM2, BenchOptions
+from volunteer.errors import ExitCode, UserError
+from volunteer.settings import DATA_DIR_VARIABLE, default_data_dir
+
+if TYPE_CHECKING:
+    from volunteer.client.chat import Chat, Sampling
+    from volunteer.events import Event
+    from volunteer.swarm_model import SwarmModel
+
+_ENVIRONMENT_PREFIX = "VOLUNTEER_"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the role that the arguments name; returns the exit code."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.data_dir is not None:
+        os.environ[DATA_DIR_VARIABLE] = options.data_dir
+    _set_up_logging(options.verbose)
+    try:
+        return _run(options, parser)
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+    except BrokenPipeError:  # the reader of our output has left, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitCode.FAILURE
+
+
+def _run(options: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
+    match options.command:
+        case None if options.no_gui:
+            return _serve(options)
+        case None:
+            parser.error("the desktop app is not part of this version: use --no-gui, demo or chat")
+        case "demo":
+            return _demo(options)
+        case "bench":
+            return _bench(options)
+        case "chat":
+            return _chat(options)
+        case "swarm":
+            return _swarm(options)
+        case "gpus":
+            return _gpus(options)
+    raise AssertionError(f"no role for {options.command}")
+
+
+# Options
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="volunteer",
+        description="Donate a graphics card, or a processor, to run large language models together.",
+        epilog="Every option of serving can also be given as an environment variable: --num-blocks as "
+        "VOLUNTEER_NUM_BLOCKS.",
+    )
+    parser.add_argument("--version", action="version", version=importlib.metadata.version("petals-volunteer"))
+    parser.add_argument("--no-gui", action="store_true", help="serve blocks in the foreground, with logs")
+    _add_common(parser)
+    serving = parser.add_argument_group("serving")
+    _add_model(serving)
+    serving.add_argument("--blocks", metavar="START:END", help="serve these blocks, the end not included")
+    serving.add_argument("--num-blocks", type=int, metavar="N", help="serve N blocks, those the swarm needs most")
+    serving.add_argument("--new-swarm", action="store_true", help="start a swarm instead of joining one")
+    serving.add_argument("--host-maddrs", nargs="+", metavar="MADDR", help="where to listen (default: all addresses)")
+    serving.add_argument("--announce-maddrs", nargs="+", metavar="MADDR", help="how others reach this machine")
+    serving.add_argument("--identity", type=Path, metavar="FILE", help="private key of this peer, made if missing")
+    serving.add_argument("--device", help="cpu, cuda, cuda:1, mps (default: the best there is)")
+    serving.add_argument("--dtype", choices=["float32", "bfloat16", "float16"], help="of activations and weights")
+    serving.add_argument("--quantization", choices=["none", "int8", "nf4"], help="of the weights")
+    serving.add_argument("--public-name", metavar="NAME", help="shown to others in lists of servers")
+    serving.add_argument("--json-events", action="store_true", help="print one JSON object a line on standard output")
+
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    demo = commands.add_parser("demo", help="practice mode: a private swarm on this machine answers one question")
+    demo.add_argument("question", nargs="?", metavar="QUESTION")
+    chat = commands.add_parser("chat", help="chat through a swarm; with a prompt, answer and exit")
+    chat.add_argument("prompt", nargs="?", metavar="PROMPT")
+    _add_model(chat)
+    chat.add_argument("--max-new-tokens", type=int, default=256, metavar="N")
+    chat.add_argument("--temperature", type=float, default=0.7, metavar="T", help="0 for greedy")
+    chat.add_argument("--top-p", type=float, default=0.95, metavar="P")
+    chat.add_argument("--seed", type=int, metavar="N")
+    chat.add_argument("--system", metavar="TEXT", help="system prompt")
+    chat.add_argument("--raw", action="store_true", help="continue the prompt as it stands, without a chat template")
+    swarm = commands.add_parser("swarm", help="who serves which blocks of a model")
+    _add_model(swarm)
+    swarm.add_argument("--json", action="store_true")
+    gpus = commands.add_parser("gpus", help="what this machine could serve with")
+    gpus.add_argument("--json", action="store_true")
+    bench = _add_bench(commands)
+    for command in (demo, chat, swarm, gpus, bench):
+        _add_common(command, suppress=True)
+    _take_environment(parser)
+    for command in (chat, swarm):
+        _take_environment(command)
+    return parser
+
+
+def _add_bench(commands: Any) -> argparse.ArgumentParser:
+    bench: argparse.ArgumentParser = commands.add_parser(
+        "bench", help="measured comparison with the same model run by transformers in one process"
+    )
+    # Not `choices`: argparse would not take the empty list then.
+    bench.add_argument(
+        "benchmarks", nargs="*", type=_benchmark, metavar="NAME", help=f"{', '.join(BENCHMARKS)} (default: all)"
+    )
+    bench.add_argument(
+        "--model",
+        default=BLOOM_560M_SHAPE,
+        help=f"{BLOOM_560M_SHAPE} (random weights, the default), {SMOLLM2} (the embedded one), a folder or a Hub name",
+    )
+    bench.add_argument("--revision", help="of the Hub repository")
+    bench.add_argument("--servers", type=_count, default=3, metavar="N", help="on loopback (default: 3)")
+    bench.add_argument("--rounds", type=_count, default=4, metavar="N", help="after a warm-up (default: 4)")
+    bench.add_argument("--new-tokens", type=_count, default=32, metavar="N", help="in an answer (default: 32)")
+    bench.add_argument("--prompt-tokens", type=_count, default=16, metavar="N", help="default: 16")
+    bench.add_argument("--json", type=Path, metavar="FILE", help="write all numbers there")
+    # How bench starts itself again as the process it compares with.
+    bench.add_argument("--reference", type=Path, metavar="FOLDER", help=argparse.SUPPRESS)
+    return bench
+
+
+def _benchmark(name: str) -> str:
+    if name not in BENCHMARKS:
+        raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(BENCHMARKS)}")
+    return name
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    return int(text)
+
+
+def _add_common(parser: argparse.ArgumentParser, *, suppress: bool = False) -> None:
+    # A default in a subparser would overwrite what was given before the command.
+    missing = argparse.SUPPRESS if suppress else None
+    parser.add_argument("--data-dir", metavar="DIR", default=missing, help="where this program keeps its files")
+    parser.add_argument("-v", "--verbose", action="store_true", default=missing or False, help="log more")
+
+
+def _add_model(parser: Any) -> None:
+    parser.add_argument("--model", help="Hub name or local folder (default: the embedded model)")
+    parser.add_argument("--revision", help="of the Hub repository")
+    parser.add_argument("--dht-prefix", metavar="PREFIX", help="under which the model's blocks are announced")
+    parser.add_argument("--initial-peers", nargs="+", metavar="MADDR", help="peers of the swarm to join")
+
+
+def _take_environment(parser: argparse.ArgumentParser) -> None:
+    """Lets `VOLUNTEER_NUM_BLOCKS` and the like stand in for options that are not given."""
+    for action in parser._actions:
+        if not action.option_strings or action.dest in ("help", "version", "no_gui", "data_dir"):
+            continue
+        text = os.environ.get(_ENVIRONMENT_PREFIX + action.dest.upper())
+        if not text:
+            continue
+        if isinstance(action, argparse._StoreTrueAction):
+            action.default = text.lower() not in ("0", "no", "false", "off")
+        else:
+            action.default = text.split() if action.nargs == "+" else text  # argparse converts text defaults itself
+
+
+def _set_up_logging(verbose: bool) -> None:
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=logging.DEBUG if verbose else logging.WARNING,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+    )
+    if not verbose:
+        logging.getLogger("volunteer").setLevel(logging.INFO)
+    # Read when the libraries are imported; their own messages are for developers.
+    os.environ.setdefault("HIVEMIND_LOGLEVEL", "DEBUG" if verbose else "ERROR")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "info" if verbose else "error")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("BITSANDBYTES_NOWELCOME", "1")
+
+
+# Roles
+
+
+def _serve(options: argparse.Namespace) -> int:
+    from volunteer.models.embedded import EMBEDDED_MODEL
+    from volunteer.worker import ServeOptions, run_worker
+
+    given = {
+        "revision": options.revision,
+        "dht_prefix": options.dht_prefix,
+        "blocks": options.blocks,
+        "num_blocks": options.num_blocks,
+        "initial_peers": tuple(options.initial_peers or ()),
+        "new_swarm": options.new_swarm,
+        "host_maddrs": tuple(options.host_maddrs) if options.host_maddrs else None,
+        "announce_maddrs": tuple(options.announce_maddrs or ()),
+        "identity_file": options.identity,
+        "device": options.device,
+        "dtype": options.dtype,
+        "quantization": options.quantization,
+        "public_name": options.public_name,
+    }
+    serve_options = ServeOptions(
+        model=options.model or EMBEDDED_MODEL,
+        data_dir=default_data_dir(),
+        **{name: value for name, value in given.items() if value is not None},
+    )
+    return asyncio.run(run_worker(serve_options, _print_json if options.json_events else _print_event))
+
+
+def _print_json(event: Event) -> None:
+    print(event.to_json(), flush=True)
+
+
+def _print_event(event: Event) -> None:
+    from volunteer.events import Download, Failed, Listening, Ready, Stopped
+
+    match event:
+        case Listening(maddrs=maddrs):
+            print("Others can join with --initial-peers and any of", flush=True)
+            for address in maddrs:
+                print(f"  {address}", flush=True)
+        case Download(done_bytes=done, total_bytes=total, bytes_per_s=rate):
+            print(f"Downloaded {done / 1e6:.0f} of {total / 1e6:.0f} MB, {rate / 1e6:.1f} MB/s", flush=True)
+        case Ready(model=model, blocks=(start, end), reason=reason):
+            print(f"Serving blocks {start}-{end - 1} of {model} {reason}. Ctrl-C to finish.", flush=True)
+        case Failed(message=message):
+            print(message, file=sys.stderr, flush=True)
+        case Stopped(served_tokens=tokens, served_sessions=sessions):
+            print(f"Stopped. Served {tokens} tokens in {sessions} sessions.", flush=True)
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from volunteer.demo import QUESTION, run_demo
+
+    with _terminated_like_interrupted():
+        return run_demo(options.question or QUESTION, out=sys.stdout)
+
+
+def _bench(options: argparse.Namespace) -> int:
+    if options.reference is not None:
+        from volunteer.bench.reference import serve_reference
+
+        serve_reference(options.reference)
+        return ExitCode.OK
+
+    from volunteer.bench.run import run_bench
+
+    bench_options = BenchOptions(
+        data_dir=default_data_dir(),
+        benchmarks=tuple(name for name in BENCHMARKS if name in (options.benchmarks or BENCHMARKS)),
+        model=options.model,
+        revision=options.revision,
+        rounds=options.rounds,
+        new_tokens=options.new_tokens,
+        prompt_tokens=options.prompt_tokens,
+        servers=options.servers,
+        json_file=options.json,
+    )
+    with _terminated_like_interrupted():
+        return run_bench(bench_options, out=sys.stdout, messages=sys.stderr)
+
+
+@contextlib.contextmanager
+def _terminated_like_interrupted() -> Iterator[None]:
+    """Lets SIGTERM clean up as Ctrl-C does; the program then ends with that signal's code."""
+
+    def leave(number: int, _: object) -> None:
+        raise SystemExit(128 + number)
+
+    previous = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def _open_model(options: argparse.Namespace) -> SwarmModel:
+    from volunteer.models.embedded import EMBEDDED_MODEL
+    from volunteer.swarm_model import open_swarm_model
+
+    return open_swarm_model(
+        options.model or EMBEDDED_MODEL,
+        models_dir=default_data_dir() / "models",
+        revision=options.revision,
+        dht_prefix=options.dht_prefix,
+    )
+
+
+def _chat(options: argparse.Namespace) -> int:
+    from volunteer.client.chat import Chat, Sampling, load_tokenizer
+    from volunteer.client.model import SwarmForCausalLM
+
+    sampling = Sampling(
+        max_new_tokens=options.max_new_tokens,
+        temperature=options.temperature,
+        top_p=options.top_p,
+        seed=options.seed,
+    )
+    opened = _open_model(options)
+    with SwarmForCausalLM.join(opened, initial_peers=options.initial_peers or ()) as model:
+        chat = Chat(model, load_tokenizer(opened.checkpoint.folder))
+        system = [{"role": "system", "content": options.system}] if options.system else []
+        if options.prompt is not None:
+            _answer(chat, [*system, {"role": "user", "content": options.prompt}], sampling, raw=options.raw)
+            return ExitCode.OK
+        return _converse(chat, system, sampling, raw=options.raw)
+
+
+def _answer(chat: Chat, messages: list[dict[str, str]], sampling: Sampling, *, raw: bool) -> str:
+    stop = threading.Event()
+    previous = signal.signal(signal.SIGINT, lambda *_: stop.set())
+    try:
+        answer = chat.answer(
+            chat.prompt(messages, raw=raw),
+            sampling,
+            on_text=lambda text: print(text, end="", flush=True),
+            stop=stop,
+        )
+    finally:
+        signal.signal(signal.SIGINT, previous)
+    print(flush=True)
+    hops = " -> ".join(f"{hop.peer_id[-6:]} {hop.start}-{hop.end - 1}" for hop in answer.route)
+    print(
+        f"[{len(answer.token_ids)} tokens, {answer.tokens_per_s:.1f} tokens/s, first token after "
+        f"{answer.first_token_s:.2f} s, route: you -> {hops}]",
+        file=sys.stderr,
+        flush=True,
+    )
+    return answer.text
+
+
+def _converse(chat: Chat, system: list[dict[str, str]], sampling: Sampling, *, raw: bool) -> int:
+    print(
+        "Peers that compute your answer can recover its text. An empty line or Ctrl-D ends the chat.", file=sys.stderr
+    )
+    messages = list(system)
+    while True:
+        try:
+            text = input("> ").strip()
+        except EOFError:
+            return ExitCode.OK
+        if not text:
+            return ExitCode.OK
+        messages.append({"role": "user", "content": text})
+        messages.append({"role": "assistant", "content": _answer(chat, messages, sampling, raw=raw)})
+
+
+def _swarm(options: argparse.Namespace) -> int:
+    from volunteer.client.connection import Connection
+    from volunteer.errors import ConfigurationError
+    from volunteer.server.block_selection import missing_blocks
+    from volunteer.swarm.records import blocks_in_words
+
+    if not options.initial_peers:
+        raise ConfigurationError("Say which swarm to look at with --initial-peers.")
+    model = _open_model(options)
+    num_blocks = model.family.num_blocks
+    with Connection(options.initial_peers, model.dht_prefix, num_blocks) as connection:
+        connection.run(connection.servers.refresh())
+        servers = connection.servers.servers
+        pings = connection.servers.pings_s
+    missing = missing_blocks(servers, num_blocks)
+    if options.json:
+        rows = [
+            {
+                "peer_id": server.peer_id,
+                "blocks": [server.start, server.end],
+                "ping_s": pings.get(server.peer_id),
+                **server.record.model_dump(mode="json", exclude={"next_pings"}),
+            }
+            for server in servers.values()
+        ]
+        summary = {
+            "dht_prefix": model.dht_prefix,
+            "num_blocks": num_blocks,
+            "missing": [[gap.start, gap.stop] for gap in missing],
+            "servers": rows,
+        }
+        print(json.dumps(summary, allow_nan=False, default=str))
+        return ExitCode.OK
+    for server in sorted(servers.values(), key=lambda each: (each.start, each.peer_id)):
+        name = server.record.public_name or ""
+        ping = pings.get(server.peer_id, float("inf"))
+        print(
+            f"{server.start:>4}-{server.end - 1:<4} {server.record.state.name.lower():<8} "
+            f"{server.record.throughput:>8.1f} tokens/s {ping * 1000:>6.0f} ms  {server.peer_id}  {name}"
+        )
+    print(f"Nobody serves {blocks_in_words(missing)}." if missing else f"All {num_blocks} blocks are served.")
+    return ExitCode.OK
+
+
+def _gpus(options: argparse.Namespace) -> int:
+    from volunteer.hardware import describe, detect, to_json
+
+    hardware = detect(default_data_dir())
+    print(to_json(hardware) if options.json else describe(hardware))
+    return ExitCode.OK

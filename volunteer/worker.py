@@ -1,0 +1,288 @@
+"""Composition root of the worker: builds the parts, owns the order in which they start and stop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import threading
+from collections.abc import Callable, Coroutine, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import filelock
+
+from volunteer.errors import ConfigurationError, ExitCode, UserError
+from volunteer.events import Download, Event, Failed, Listening, Ready, Stopped
+from volunteer.models.loading import load_blocks, span_parts
+from volunteer.models.store import DownloadProgress
+from volunteer.server.announcer import Announcer
+from volunteer.server.block_selection import BlockPlan
+from volunteer.server.compute import ComputeThread, Priority
+from volunteer.server.handler import BlockService, Push
+from volunteer.server.kv_cache import KVRoom
+from volunteer.server.planning import KV_TOKENS_PER_BLOCK, Format, choose_format, max_session_tokens, plan_blocks
+from volunteer.server.span import Span
+from volunteer.server.throughput import measure_throughput
+from volunteer.swarm.node import NodeOptions, SwarmNode
+from volunteer.swarm.rpc import ExpertResponse, Method
+from volunteer.swarm_model import SwarmModel, open_swarm_model
+
+_DRAIN_S = 20.0
+_PUSH_TIMEOUT_S = 10.0
+_OPEN_FILES = 8192
+
+OnEvent = Callable[[Event], None]
+
+
+@dataclass(frozen=True)
+class ServeOptions:
+    """What the command line, the environment or the settings say of serving."""
+
+    model: str
+    data_dir: Path
+    revision: str | None = None
+    dht_prefix: str | None = None
+    blocks: str | None = None
+    num_blocks: int | None = None
+    initial_peers: tuple[str, ...] = ()
+    new_swarm: bool = False
+    host_maddrs: tuple[str, ...] = ("/ip4/0.0.0.0/tcp/0",)
+    announce_maddrs: tuple[str, ...] = ()
+    identity_file: Path | None = None
+    device: str | None = None
+    dtype: str | None = None
+    quantization: str | None = None
+    public_name: str | None = None
+
+
+class Shutdown:
+    """How the worker was asked to end.
+
+    SIGTERM: goodbye, and a while for the open sessions. SIGINT: once, as long as they need; twice, no time at all;
+    three times, the process ends where it stands.
+    """
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+        self.now = asyncio.Event()
+        self.signal: int | None = None
+        self._interrupts = 0
+
+    def install(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Makes the process's signals ask for the end."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            try:
+                loop.add_signal_handler(number, self._on_signal, number)
+            except NotImplementedError:  # Windows: its loops have no signal handlers
+                signal.signal(number, lambda caught, _: loop.call_soon_threadsafe(self._on_signal, caught))
+
+    @property
+    def drain_s(self) -> float | None:
+        """How long open sessions may go on; None for as long as they want."""
+        return None if self.signal == signal.SIGINT else _DRAIN_S
+
+    def _on_signal(self, number: int) -> None:
+        self.signal = self.signal or number
+        if number == signal.SIGINT:
+            self._interrupts += 1
+            if self._interrupts == 2:
+                self.now.set()
+            elif self._interrupts > 2:
+                os._exit(128 + number)
+        self.asked.set()
+
+
+class AlreadyRunning(UserError):
+    """One data folder has one worker."""
+
+    exit_code = ExitCode.ALREADY_RUNNING
+
+
+class DaemonDied(UserError):
+    """p2pd ended by itself."""
+
+
+async def run_worker(options: ServeOptions, on_event: OnEvent) -> int:
+    """Serves until a signal; returns the exit code. What went wrong becomes a `Failed` event."""
+    shutdown = Shutdown()
+    shutdown.install(asyncio.get_running_loop())
+    _allow_open_files(_OPEN_FILES)
+    try:
+        with _only_worker(options.data_dir):
+            await serve(options, shutdown, on_event)
+    except UserError as error:
+        on_event(Failed(str(error)))
+        return error.exit_code
+    return ExitCode.OK if shutdown.signal is None else 128 + shutdown.signal
+
+
+async def serve(options: ServeOptions, shutdown: Shutdown, on_event: OnEvent) -> None:
+    """Joins the swarm, loads blocks and serves them until `shutdown` is asked.
+
+    Raises:
+        UserError: of the many kinds that the parts raise.
+    """
+    if not options.initial_peers and not options.new_swarm:
+        raise ConfigurationError("Say which swarm to join with --initial-peers, or start a new one with --new-swarm.")
+    model = await asyncio.to_thread(
+        open_swarm_model,
+        options.model,
+        models_dir=options.data_dir / "models",
+        revision=options.revision,
+        dht_prefix=options.dht_prefix,
+    )
+    chosen_format = choose_format(
+        model.family, device=options.device, dtype=options.dtype, quantization=options.quantization
+    )
+    node_options = NodeOptions(
+        initial_peers=options.initial_peers,
+        host_maddrs=options.host_maddrs,
+        announce_maddrs=options.announce_maddrs,
+        identity_file=options.identity_file or options.data_dir / "identity.key",
+    )
+    async with SwarmNode(node_options) as node, ComputeThread() as compute:
+        on_event(Listening(node.peer_id, tuple(await node.maddrs())))
+        plan = await plan_blocks(
+            node,
+            model.family,
+            model.dht_prefix,
+            chosen_format,
+            blocks=options.blocks,
+            num_blocks=options.num_blocks,
+            data_dir=options.data_dir,
+        )
+        announcer = Announcer(
+            node,
+            model,
+            plan,
+            number_format=chosen_format.weights,
+            dtype=str(chosen_format.dtype).removeprefix("torch."),
+            public_name=options.public_name,
+        )
+        try:
+            await announcer.joining()
+            span = await _unless_stopped(shutdown, _load(model, plan, chosen_format, compute, on_event))
+            if span is None:
+                on_event(Stopped(served_tokens=0, served_sessions=0))
+                return
+            throughput = await compute.run(Priority.BACKGROUND, measure_throughput, span)
+            service = BlockService(
+                span,
+                model.dht_prefix,
+                KVRoom(KV_TOKENS_PER_BLOCK * (plan.end - plan.start)),
+                compute,
+                _push_through(node),
+                max_length=max_session_tokens(model.family),
+            )
+            await node.serve(service.service())
+            await announcer.online(service, throughput)
+            on_event(Ready(model.checkpoint.model, (plan.start, plan.end), plan.reason))
+            async with announcer.refreshing():
+                await _until_stopped(shutdown, node)
+            service.refuse_new_sessions()
+            await announcer.gone()
+            await _drain(service, shutdown)
+            on_event(Stopped(service.served.tokens, service.served.sessions))
+        finally:
+            await announcer.gone()
+
+
+def _allow_open_files(wanted: int) -> None:
+    """Every stream of a peer is an open file, and many systems allow 1,024: fewer than peers may open streams."""
+    try:
+        import resource
+    except ImportError:  # Windows, which has no such limit
+        return
+    now, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if most != resource.RLIM_INFINITY:
+        wanted = min(wanted, most)
+    if now != resource.RLIM_INFINITY and now < wanted:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
+
+
+@contextlib.contextmanager
+def _only_worker(data_dir: Path) -> Iterator[None]:
+    data_dir.mkdir(parents=True, exist_ok=True)
+    lock = filelock.FileLock(data_dir / "worker.lock", timeout=0)
+    try:
+        lock.acquire()
+    except filelock.Timeout:
+        raise AlreadyRunning(f"A worker is already running on {data_dir}.") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+async def _load(
+    model: SwarmModel, plan: BlockPlan, chosen_format: Format, compute: ComputeThread, on_event: OnEvent
+) -> Span:
+    loop = asyncio.get_running_loop()
+    cancelled = threading.Event()
+
+    def on_progress(progress: DownloadProgress) -> None:
+        event = Download(progress.done_bytes, progress.total_bytes, progress.bytes_per_s, progress.eta_s)
+        loop.call_soon_threadsafe(on_event, event)
+
+    parts = span_parts(model.family, model.checkpoint, plan.start, plan.end)
+    try:
+        await asyncio.to_thread(model.checkpoint.prepare, parts, on_progress=on_progress, cancelled=cancelled)
+    except asyncio.CancelledError:
+        cancelled.set()
+        raise
+    blocks = await compute.run(
+        Priority.BACKGROUND,
+        load_blocks,
+        model.family,
+        model.checkpoint,
+        plan.start,
+        plan.end,
+        number_format=chosen_format.weights,
+        dtype=chosen_format.dtype,
+        device=chosen_format.device,
+    )
+    return Span(model.family, plan.start, blocks, chosen_format.dtype, chosen_format.device)
+
+
+async def _unless_stopped(shutdown: Shutdown, loading: Coroutine[Any, Any, Span]) -> Span | None:
+    """What `loading` gives, or None when the worker is asked to stop first."""
+    load_task = asyncio.create_task(loading)
+    stop_task = asyncio.create_task(shutdown.asked.wait())
+    try:
+        await asyncio.wait((load_task, stop_task), return_when=asyncio.FIRST_COMPLETED)
+        return await load_task if load_task.done() else None
+    finally:
+        stop_task.cancel()
+        load_task.cancel()
+
+
+async def _until_stopped(shutdown: Shutdown, node: SwarmNode) -> None:
+    died = asyncio.create_task(node.daemon_died())
+    asked = asyncio.create_task(shutdown.asked.wait())
+    try:
+        await asyncio.wait((died, asked), return_when=asyncio.FIRST_COMPLETED)
+        if died.done():
+            raise DaemonDied("The libp2p daemon (p2pd) ended unexpectedly.")
+    finally:
+        died.cancel()
+        asked.cancel()
+
+
+async def _drain(service: BlockService, shutdown: Shutdown) -> None:
+    """Lets open sessions end, for as long as the way of stopping allows."""
+    idle = asyncio.create_task(service.idle())
+    cut = asyncio.create_task(shutdown.now.wait())
+    await asyncio.wait((idle, cut), timeout=shutdown.drain_s, return_when=asyncio.FIRST_COMPLETED)
+    idle.cancel()
+    cut.cancel()
+
+
+def _push_through(node: SwarmNode) -> Push:
+    async def push(peer_id: str, request: Any) -> None:
+        await node.call(peer_id, Method.PUSH, request, ExpertResponse, timeout_s=_PUSH_TIMEOUT_S)
+
+    return push
