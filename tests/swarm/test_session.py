@@ -1,0 +1,114 @@
+"""Sessions: failover, servers that know no padding, room given back."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import transformers
+
+from volunteer.client.routing import NoRoute
+from volunteer.client.session import SessionFailed
+
+
+@pytest.fixture(scope="module")
+def local(random_bloom: Path) -> Any:
+    return transformers.AutoModelForCausalLM.from_pretrained(random_bloom, dtype=torch.float32).eval()
+
+
+def hidden(num_tokens: int, *, batch: int = 1, seed: int = 0) -> torch.Tensor:
+    return torch.randn(batch, num_tokens, 64, generator=torch.Generator().manual_seed(seed))
+
+
+def undisturbed(swarm: Any, inputs: list[torch.Tensor]) -> list[torch.Tensor]:
+    with swarm.client() as model, model.session(max_length=64) as session:
+        return [session.step(each) for each in inputs]
+
+
+def test_an_answer_goes_on_when_a_server_dies_and_two_others_share_its_blocks(
+    random_bloom: Path, start_swarm: Callable[..., Any]
+) -> None:
+    swarm = start_swarm(random_bloom, "0:2", "2:6")
+    inputs = [hidden(5, batch=2), hidden(1, batch=2, seed=1), hidden(2, batch=2, seed=2), hidden(1, batch=2, seed=3)]
+    prompts = hidden(6, seed=4).reshape(6, 1, 1, 64)
+    rows = torch.tensor([1, 1])
+    with swarm.client() as model, model.session(max_length=64) as session:
+
+        def answer(disturb: Callable[[], None]) -> list[torch.Tensor]:
+            outputs = [session.step(inputs[0], prompts=prompts), session.step(inputs[1])]
+            session.reorder(rows)
+            disturb()
+            outputs.append(session.step(inputs[2]))
+            session.rollback(6)
+            outputs.append(session.step(inputs[3]))
+            return outputs
+
+        expected = answer(lambda: None)
+        session.rollback(0)
+        swarm.start("2:4")
+        swarm.start("4:6")
+        dying = swarm.servers[1]
+        outputs = answer(lambda: swarm.stop(dying))
+        assert [(hop.start, hop.end) for hop in session.route] == [(0, 2), (2, 4), (4, 6)]
+    for each, reference in zip(outputs, expected, strict=True):
+        torch.testing.assert_close(each, reference, atol=1e-5, rtol=1e-5)
+
+
+def test_padded_rows_are_equal_on_servers_that_know_no_padding(
+    random_bloom: Path, local: Any, start_swarm: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("volunteer.server.announcer.EXTENSIONS", ())  # as Petals' servers announce themselves
+    swarm = start_swarm(random_bloom, "0:3", "3:6")
+    ids = torch.randint(4, 512, (3, 7), generator=torch.Generator().manual_seed(1))
+    mask = torch.ones_like(ids)
+    mask[1, :4] = 0
+    mask[2, :1] = 0
+    with swarm.client() as model:
+        for options in ({}, {"num_beams": 3}):
+            arguments = {"max_new_tokens": 8, "do_sample": False, "pad_token_id": 3, "eos_token_id": None, **options}
+            with torch.inference_mode():
+                tokens = model.generate(ids, attention_mask=mask, **arguments)
+                expected = local.generate(ids, attention_mask=mask, **arguments)
+            assert tokens.tolist() == expected.tolist()
+
+
+def test_a_closed_session_gives_its_room_back(random_bloom: Path, start_swarm: Callable[..., Any]) -> None:
+    swarm = start_swarm(random_bloom, "0:6")
+    with swarm.client() as model:
+        session = model.session(max_length=100)
+        session.step(hidden(3))
+        before = free_room(model)
+        del session  # nobody closed it: its finalizer does
+        deadline = time.monotonic() + 5
+        while free_room(model) != before + 6 * 100 and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert free_room(model) == before + 6 * 100
+
+
+def free_room(model: Any) -> int:
+    from volunteer.swarm.rpc import ExpertInfo, ExpertUID, Method, unpack_info
+
+    servers = model.connection.servers
+    peer_id = next(iter(servers.servers))
+    response = model.connection.run(servers.node.call(peer_id, Method.INFO, ExpertUID(), ExpertInfo, timeout_s=5))
+    return int(unpack_info(response.serialized_info)["cache_tokens_available"])
+
+
+def test_missing_blocks_are_named(random_bloom: Path, start_swarm: Callable[..., Any]) -> None:
+    swarm = start_swarm(random_bloom, "1:4")
+    with swarm.client() as model:
+        model.connection.servers.patience_s = 0.0
+        with pytest.raises(NoRoute, match=r"nobody serves blocks 0 and 4-5"):
+            model.session().step(hidden(1))
+
+
+def test_a_session_longer_than_the_server_takes_fails_in_words(
+    random_bloom: Path, start_swarm: Callable[..., Any]
+) -> None:
+    swarm = start_swarm(random_bloom, "0:6")
+    with swarm.client() as model, pytest.raises(SessionFailed, match="Cannot allocate KV cache"):
+        model.session(max_length=10**6).step(hidden(1))
