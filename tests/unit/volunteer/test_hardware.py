@@ -98,8 +98,9 @@ def machine(**changes: Any) -> Hardware:
     return dataclasses.replace(plain, **changes)
 
 
-def children() -> list[psutil.Process]:
-    return psutil.Process().children(recursive=True)
+def children() -> set[psutil.Process]:
+    """Of this process; other tests may keep swarms running meanwhile."""
+    return set(psutil.Process().children(recursive=True))
 
 
 # GPUs, through the real binding and a real process.
@@ -225,11 +226,12 @@ def test_a_damaged_driver_library_counts_as_none(monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize(("init", "name"), [("crash", "SIGSEGV"), ("abort", "SIGABRT")])
 def test_a_crashing_driver_harms_nothing(driver: Driver, tmp_path: Path, init: str, name: str) -> None:
     driver(card(), init=init)
+    before = children()
     found = detect(tmp_path)
     assert found.gpus == ()
     assert found.gpu_problem == f"The NVIDIA driver crashed when it was asked for GPUs ({name})."
     assert found.memory.total_bytes > 0
-    assert children() == []
+    assert children() <= before
 
 
 def test_a_crash_leaves_no_core_file(driver: Driver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -248,9 +250,10 @@ def test_a_crash_leaves_no_core_file(driver: Driver, tmp_path: Path, monkeypatch
 
 def test_a_hanging_driver_is_given_up_after_the_timeout(driver: Driver, tmp_path: Path) -> None:
     driver(card(), init="hang")
+    before = children()
     found = detect(tmp_path, timeout_s=0.5)
     assert (found.gpus, found.gpu_problem) == ((), "The NVIDIA driver did not answer within 0.5 seconds.")
-    assert children() == []
+    assert children() <= before
 
 
 def test_a_hung_search_does_not_outlive_the_one_who_asked(
