@@ -35,6 +35,8 @@ logger = logging.getLogger(__name__)
 
 MAX_CALL_TOKENS = 1024
 """Rows x tokens in one call, as Petals' clients cut their batches; a single longer row goes whole."""
+_CALLS_AT_ONCE = 16
+"""To one server: enough that it never waits for the next, and far from what it refuses as a flood."""
 _CALL_TIMEOUT_S = 180.0
 _MAX_ATTEMPTS = 5
 _FIRST_RETRY_S = 0.25
@@ -145,23 +147,19 @@ async def _call_rows(
     """One call, or several at once with some rows each, so that none has more than `MAX_CALL_TOKENS`."""
     batch_size, num_tokens, _ = tensors[0].shape
     rows = max(1, MAX_CALL_TOKENS // max(1, num_tokens))
-    if prompts is not None and prompts.shape[1] == 1 and batch_size > 1:
-        rows = batch_size  # the gradient of shared prompts sums over all rows: keep them together
-    answers = await asyncio.gather(
-        *(
-            _call(
-                servers,
-                hop,
-                method,
-                [tensor[at : at + rows] for tensor in tensors],
-                prompts if prompts is None or prompts.shape[1] == 1 else prompts[:, at : at + rows],
-            )
-            for at in range(0, batch_size, rows)
-        )
-    )
+    places = asyncio.Semaphore(_CALLS_AT_ONCE)
+
+    async def call(at: int) -> list[torch.Tensor]:
+        part = prompts if prompts is None or prompts.shape[1] == 1 else prompts[:, at : at + rows]
+        async with places:
+            return await _call(servers, hop, method, [tensor[at : at + rows] for tensor in tensors], part)
+
+    answers = await asyncio.gather(*(call(at) for at in range(0, batch_size, rows)))
     joined = [torch.cat([answer[0] for answer in answers])]
     if len(answers[0]) > 1:
-        joined.append(torch.cat([answer[1] for answer in answers], dim=1))
+        gradients = [answer[1] for answer in answers]
+        is_shared = prompts is not None and prompts.shape[1] == 1
+        joined.append(torch.stack(gradients).sum(dim=0) if is_shared else torch.cat(gradients, dim=1))
     return joined
 
 

@@ -37,6 +37,8 @@ logger = logging.getLogger(__name__)
 # Petals' constant; a closed connection is noticed at once, this is for a peer that is silent.
 _STEP_TIMEOUT_S = 180.0
 _CLOSE_TIMEOUT_S = 1.0
+_MAX_STEP_TOKENS = 2048
+"""Rows x new tokens in one message: what Petals' servers take by default."""
 _MAX_ATTEMPTS = 8
 _FIRST_RETRY_S = 0.25
 _ARGUMENTS: tuple[tuple[bytes, ...], dict[str, bytes]] = ((b"__T0", b"__T1", b"__T2"), {})
@@ -379,18 +381,19 @@ class Session:
         session.cached = max(session.cached, min(session.padding, end))
         # Deep prompts belong to the first positions of the step that brought them: a replay is cut where they were.
         cuts = sorted({position for position in history.prompts if session.cached < position < end} | {end})
+        num_rows = len(outputs[session.rows])
         for cut in cuts:
-            at = session.cached
-            if at == cut:
-                continue
-            prompts = history.prompts.get(at)
-            if prompts is not None and prompts.shape[1] > 1:
-                prompts = prompts[:, session.rows]
-            inputs = history[at:cut][session.rows]
-            outputs[session.rows, at - since : cut - since] = await session.step(
-                self._servers, hop.hop, inputs, prompts, opening=opening
-            )
-            session.cached = cut
+            while session.cached < cut:
+                at = session.cached
+                prompts = history.prompts.get(at)
+                if prompts is not None and prompts.shape[1] > 1:
+                    prompts = prompts[:, session.rows]
+                prefix = 0 if prompts is None else prompts.shape[2]
+                step_end = min(cut, at + max(1, prefix, _MAX_STEP_TOKENS // num_rows))
+                outputs[session.rows, at - since : step_end - since] = await session.step(
+                    self._servers, hop.hop, history[at:step_end][session.rows], prompts, opening=opening
+                )
+                session.cached = step_end
 
     async def _find_hops(self, start: int, end: int) -> list[_HopInUse]:
         batch_size = self._batch_size or 1
