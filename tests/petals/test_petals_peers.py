@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import runpy
+import signal
 import socket
 import subprocess
 import sys
@@ -52,10 +53,18 @@ def petals_peer(script: str, *arguments: str, timeout_s: float = 120) -> str:
     command = [sys.executable, str(Path(folder) / script)]
     options = ["--venv", venv, "--root", root]
     command += [*options, *arguments] if script == "run.py" else [*arguments, *options]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=timeout_s)
-    if done.returncode != 0:
-        raise RuntimeError(done.stdout[-2000:] + done.stderr[-4000:])
-    return done.stdout
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    try:
+        output, errors = process.communicate(timeout=timeout_s)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)  # with the DHT processes and daemons of a frozen client
+        process.communicate()
+        raise
+    if process.returncode != 0:
+        raise RuntimeError(output[-2000:] + errors[-4000:])
+    return output
 
 
 @contextmanager
