@@ -22,10 +22,11 @@ from volunteer.server.announcer import Announcer
 from volunteer.server.block_selection import BlockPlan
 from volunteer.server.compute import ComputeThread, Priority
 from volunteer.server.handler import BlockService, Push
-from volunteer.server.kv_cache import KVRoom
+from volunteer.server.kv_cache import PAGE_TOKENS, pages_of
 from volunteer.server.planning import KV_TOKENS_PER_BLOCK, Format, choose_format, max_session_tokens, plan_blocks
+from volunteer.server.scheduler import Scheduler
 from volunteer.server.span import Span
-from volunteer.server.throughput import measure_throughput
+from volunteer.server.throughput import measure_throughput, prefill_tokens
 from volunteer.swarm.node import NodeOptions, SwarmNode
 from volunteer.swarm.rpc import ExpertResponse, Method
 from volunteer.swarm_model import SwarmModel, open_swarm_model
@@ -56,6 +57,10 @@ class ServeOptions:
     dtype: str | None = None
     quantization: str | None = None
     public_name: str | None = None
+    kv_tokens: int = KV_TOKENS_PER_BLOCK
+    """KV room for all sessions, in tokens of each block."""
+    session_idle_s: float = 120.0
+    """A session that can begin again by itself, and is silent for so long, gives its KV room back."""
 
 
 class Shutdown:
@@ -127,6 +132,8 @@ async def serve(options: ServeOptions, shutdown: Shutdown, on_event: OnEvent) ->
     """
     if not options.initial_peers and not options.new_swarm:
         raise ConfigurationError("Say which swarm to join with --initial-peers, or start a new one with --new-swarm.")
+    if options.kv_tokens < PAGE_TOKENS or not options.session_idle_s > 0:
+        raise ConfigurationError(f"--kv-tokens must be at least {PAGE_TOKENS}, and --session-idle more than 0.")
     model = await asyncio.to_thread(
         open_swarm_model,
         options.model,
@@ -152,6 +159,7 @@ async def serve(options: ServeOptions, shutdown: Shutdown, on_event: OnEvent) ->
             chosen_format,
             blocks=options.blocks,
             num_blocks=options.num_blocks,
+            kv_tokens=options.kv_tokens,
             data_dir=options.data_dir,
         )
         announcer = Announcer(
@@ -168,24 +176,29 @@ async def serve(options: ServeOptions, shutdown: Shutdown, on_event: OnEvent) ->
             if span is None:
                 on_event(Stopped(served_tokens=0, served_sessions=0))
                 return
-            throughput = await compute.run(Priority.BACKGROUND, measure_throughput, span)
-            service = BlockService(
-                span,
-                model.dht_prefix,
-                KVRoom(KV_TOKENS_PER_BLOCK * (plan.end - plan.start)),
-                compute,
-                _push_through(node),
-                max_length=max_session_tokens(model.family),
-            )
-            await node.serve(service.service())
-            await announcer.online(service, throughput)
-            on_event(Ready(model.checkpoint.model, (plan.start, plan.end), plan.reason))
-            async with announcer.refreshing():
-                await _until_stopped(shutdown, node)
-            service.refuse_new_sessions()
-            await announcer.gone()
-            await _drain(service, shutdown)
-            on_event(Stopped(service.served.tokens, service.served.sessions))
+            pool = await compute.run(Priority.BACKGROUND, span.new_pool, pages_of(options.kv_tokens))
+            throughput = await compute.run(Priority.BACKGROUND, measure_throughput, span, pool)
+            longest_tick = prefill_tokens(throughput, plan.end - plan.start)
+            async with Scheduler(
+                span, pool, compute, prefill_tokens=longest_tick, idle_s=options.session_idle_s
+            ) as scheduler:
+                service = BlockService(
+                    span,
+                    model.dht_prefix,
+                    scheduler,
+                    compute,
+                    _push_through(node),
+                    max_length=min(max_session_tokens(model.family), scheduler.capacity_tokens),
+                )
+                await node.serve(service.service())
+                await announcer.online(service, throughput)
+                on_event(Ready(model.checkpoint.model, (plan.start, plan.end), plan.reason))
+                async with announcer.refreshing():
+                    await _until_stopped(shutdown, node)
+                service.refuse_new_sessions()
+                await announcer.gone()
+                await _drain(service, shutdown)
+                on_event(Stopped(service.served.tokens, service.served.sessions))
         finally:
             await announcer.gone()
 

@@ -94,7 +94,8 @@ def seen() -> Iterator[Seen]:
 
 @pytest.fixture(scope="module")
 def swarm(seen: Seen, random_bloom: Path, start_swarm: Callable[..., Any]) -> Iterator[Any]:
-    swarm = start_swarm(random_bloom, f"0:{BLOCKS}")
+    # KV room takes memory as it is first written to, whoever writes: a small one, or it would pass for a leak.
+    swarm = start_swarm(random_bloom, f"0:{BLOCKS}", kv_tokens=8192)
     yield swarm
     for server in tuple(swarm.servers):
         swarm.stop(server)
@@ -877,7 +878,7 @@ async def attack_server(swarm: Any, service: BlockService, node: SwarmNode) -> R
     daemon = psutil.Process(node._p2p._child.pid)
     (server,) = swarm.servers
     async with SwarmNode(NodeOptions(initial_peers=swarm.initial_peers, is_client=True)) as own_node:
-        stranger = Stranger(own_node, server.peer_id, service._prefix)
+        stranger = Stranger(own_node, server.peer_id, service._parser.prefix)
         await attack_all(stranger, WARM_UP_CALLS, seed=1)
         await flood(stranger)
         stranger.hang_up()
@@ -955,7 +956,7 @@ def test_calls_that_are_given_up_leave_nothing_behind(swarm: Any, seen: Seen) ->
 
     async def give_up(times: int) -> None:
         async with SwarmNode(NodeOptions(initial_peers=swarm.initial_peers, is_client=True)) as own_node:
-            stranger, rng = Stranger(own_node, server.peer_id, service._prefix), random.Random(3)
+            stranger, rng = Stranger(own_node, server.peer_id, service._parser.prefix), random.Random(3)
             await attack_once(stranger, sound_forward, rng)
             for _ in range(times // 50):
                 calls = [asyncio.ensure_future(attack_once(stranger, sound_forward, rng)) for _ in range(50)]

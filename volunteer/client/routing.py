@@ -24,6 +24,10 @@ MAX_CANDIDATES = 512
 """Servers weighed at once: the work grows with their square, and anyone can announce servers by the thousand."""
 
 
+_FIRST_TOKENS = 256
+"""Room for the beginning of a session: servers that give it page by page need no more to admit one."""
+
+
 @dataclass(frozen=True)
 class RouteCosts:
     """What a step is charged for, in seconds; the defaults are Petals' own where it has them."""
@@ -148,7 +152,10 @@ class _Candidate:
             enter_s += costs.relay_s
         # As if the hop took all of these blocks: how many it will take is not known before the route is.
         # Keys and values count separately.
-        room_needed = 0 if kv_tokens_needed is None else kv_tokens_needed * 2 * (end - start)
+        tokens_needed = kv_tokens_needed or 0
+        if "kv_pages" in record.extensions:
+            tokens_needed = min(tokens_needed, _FIRST_TOKENS)
+        room_needed = tokens_needed * 2 * (end - start)
         if record.cache_tokens_left is not None and room_needed > record.cache_tokens_left:
             enter_s += costs.no_room_s
         rps = costs.unknown_inference_rps if record.inference_rps is None else record.inference_rps

@@ -1,7 +1,6 @@
-"""What differs between model families: tensor names, what a layer call needs, embeddings, final norm and head.
+"""What differs between model families: tensor names, form of the blocks, positions, embeddings, final norm and head.
 
-The layers themselves are `transformers`' own. Knows neither files nor sessions: tensors come in by name, and a KV cache
-is any object with the `update(keys, values, layer_index)` that `transformers`' layers call.
+Knows neither files nor sessions: tensors come in by name, and attention is what a block is given for it.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 import torch
 from torch import nn
@@ -19,14 +18,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from transformers.models.bloom.modeling_bloom import build_alibi_tensor
 
 from volunteer.errors import ConfigurationError
-
-
-class KVCache(Protocol):
-    """What the attention of a block calls to store its new keys and values and to get all of them."""
-
-    def update(
-        self, keys: torch.Tensor, values: torch.Tensor, layer_index: int, *args: Any, **kwargs: Any
-    ) -> tuple[torch.Tensor, torch.Tensor]: ...
+from volunteer.models.lean import ATTENTION, Block, LayerBlock, LeanBloom, LeanLlama, MakeLinear, Rotation
 
 
 @dataclass(frozen=True)
@@ -52,37 +44,12 @@ class Positions:
         padding = torch.tensor(self.left_padding, device=device)[:, None]
         return torch.arange(self.total, device=device)[None, :] >= padding
 
-    def attention_mask(self, device: torch.device, window: int | None = None) -> torch.Tensor | None:
-        """True where a query may look, [batch or 1, 1, new, total]; None when the plain causal rule says it all.
-
-        A padding position may look at itself: a row of the softmax with nothing in it would be NaN, and NaN keys
-        would spread to the real tokens however small their weight.
-        """
-        if window is not None and self.total <= window:
-            window = None
-        if self.left_padding is None and window is None and (self.new == 1 or self.past == 0):
-            return None
-        queries = torch.arange(self.past, self.total, device=device)[:, None]
-        keys = torch.arange(self.total, device=device)[None, :]
-        allowed = keys <= queries
-        if window is not None:
-            allowed &= keys > queries - window
-        allowed = allowed[None, None]
-        padding_mask = self.padding_mask(device)
-        if padding_mask is not None:
-            allowed = allowed & padding_mask[:, None, None, :] | (keys == queries)
-        return allowed
-
     def position_ids(self, device: torch.device) -> torch.Tensor:
         """Position of each new token counted from the first real one, [batch or 1, new] int64; padding stands at 0."""
         positions = torch.arange(self.past, self.total, device=device)[None, :]
         if self.left_padding is None:
             return positions
         return (positions - torch.tensor(self.left_padding, device=device)[:, None]).clamp_min(0)
-
-
-LayerInputs = dict[str, Any]
-"""What every layer call of a step shares: computed once a step, not once a layer."""
 
 
 class Ends(nn.Module, ABC):
@@ -123,12 +90,11 @@ class Family(ABC):
     block_prefixes: ClassVar[tuple[str, ...]]
     """How tensor names of block i begin in checkpoints, without the index; the first is `transformers`' own."""
     ends_class: ClassVar[type[Ends]]
-    attention: ClassVar[str] = "sdpa"
-    """Which of `transformers`' attention functions the layers look up; the masks here are made for it."""
 
     def __init__(self, config: Any):
         self.config = copy.deepcopy(config)
-        self.config._attn_implementation = self.attention
+        self._layer_config = copy.copy(self.config)
+        self._layer_config._attn_implementation = ATTENTION
         self._skeleton = self._build(num_blocks=1)
 
     @property
@@ -140,12 +106,30 @@ class Family(ABC):
         return int(self.config.hidden_size)
 
     @property
+    def num_heads(self) -> int:
+        return int(self.config.num_attention_heads)
+
+    @property
     def num_kv_heads(self) -> int:
-        return int(getattr(self.config, "num_key_value_heads", None) or self.config.num_attention_heads)
+        return int(getattr(self.config, "num_key_value_heads", None) or self.num_heads)
 
     @property
     def head_dim(self) -> int:
-        return int(getattr(self.config, "head_dim", None) or self.hidden_size // self.config.num_attention_heads)
+        return int(getattr(self.config, "head_dim", None) or self.hidden_size // self.num_heads)
+
+    @property
+    def attention_scale(self) -> float:
+        """What a query times a key is multiplied by before the softmax."""
+        return self.head_dim**-0.5
+
+    @property
+    def alibi_slopes(self) -> torch.Tensor | None:
+        """What a head adds to a score per position of the key, [heads] float32; None where positions are elsewhere."""
+        return None
+
+    def window(self, index: int) -> int | None:
+        """How many tokens back, itself among them, a token of block `index` may look; None when all."""
+        return None
 
     @property
     def max_length(self) -> int | None:
@@ -159,11 +143,29 @@ class Family(ABC):
         return dtype if isinstance(dtype, torch.dtype) else torch.float32
 
     def build_block(self, index: int) -> nn.Module:
-        """Block `index` with parameters on the meta device; its cache calls carry `index`."""
+        """`transformers`' layer `index` with parameters on the meta device, to be filled and given to `runnable`."""
         layer_class: type[nn.Module] = type(self._layers(self._skeleton)[0])
         with torch.device("meta"):
-            block = layer_class(self.config, layer_idx=index)
+            block = layer_class(self._layer_config, layer_idx=index)
         return block.eval()
+
+    @abstractmethod
+    def runnable(self, layer: nn.Module, index: int, make: MakeLinear) -> Block:
+        """The form in which block `index` runs.
+
+        Args:
+            layer: from `build_block`, filled; its parts are taken, so it is of no use afterwards.
+            make: makes the linear layers.
+        """
+
+    def shared(self, positions: torch.Tensor, dtype: torch.dtype, device: torch.device) -> Any:
+        """What all blocks need beside the hidden states, once for all of them.
+
+        Args:
+            positions: [tokens] int64, counted from the first real token of each sequence; padding stands at 0.
+            dtype: of the hidden states.
+        """
+        return None
 
     def build_ends(self) -> Ends:
         """Embeddings, final norm and head with parameters on the meta device."""
@@ -200,18 +202,6 @@ class Family(ABC):
         return found
 
     @abstractmethod
-    def layer_inputs(
-        self, positions: Positions, batch_size: int, dtype: torch.dtype, device: torch.device
-    ) -> LayerInputs:
-        """What each block of a step needs beside hidden states and cache: masks, biases, rotations."""
-
-    @abstractmethod
-    def call_block(
-        self, block: nn.Module, hidden_states: torch.Tensor, inputs: LayerInputs, cache: KVCache | None
-    ) -> torch.Tensor:
-        """One block's forward pass: [batch, new, hidden] -> [batch, new, hidden]."""
-
-    @abstractmethod
     def _layers(self, model: Any) -> nn.ModuleList: ...
 
     def _build(self, *, num_blocks: int) -> Any:
@@ -241,7 +231,6 @@ class Bloom(Family):
     model_types = frozenset({"bloom"})
     block_prefixes = ("transformer.h.", "h.")
     ends_class = _BloomEnds
-    attention = "eager"  # its layers know no other
 
     @property
     def max_length(self) -> int | None:
@@ -250,27 +239,13 @@ class Bloom(Family):
     def _layers(self, model: Any) -> nn.ModuleList:
         return model.transformer.h
 
-    def layer_inputs(
-        self, positions: Positions, batch_size: int, dtype: torch.dtype, device: torch.device
-    ) -> LayerInputs:
-        visible = positions.padding_mask(device)
-        if visible is None:
-            visible = torch.ones(1, positions.total, dtype=torch.bool, device=device).expand(batch_size, -1)
-        allowed = positions.attention_mask(device)
-        if allowed is None and positions.new > 1:
-            allowed = torch.ones(positions.new, positions.total, dtype=torch.bool, device=device).tril(positions.past)
-            allowed = allowed[None, None]
-        additive = None
-        if allowed is not None:
-            additive = torch.zeros(allowed.shape, dtype=dtype, device=device)
-            additive.masked_fill_(~allowed, torch.finfo(dtype).min)
-        alibi = build_alibi_tensor(visible.to(torch.int64), self.config.num_attention_heads, dtype)
-        return {"alibi": alibi, "attention_mask": additive}
+    @property
+    def alibi_slopes(self) -> torch.Tensor:
+        # A slope is what one position makes: 0 at the first token, the slope at the second.
+        return build_alibi_tensor(torch.ones(1, 2, dtype=torch.int64), self.num_heads, torch.float32)[:, 0, 1].clone()
 
-    def call_block(
-        self, block: nn.Module, hidden_states: torch.Tensor, inputs: LayerInputs, cache: KVCache | None
-    ) -> torch.Tensor:
-        return block(hidden_states, layer_past=cache, use_cache=cache is not None, **inputs)[0]
+    def runnable(self, layer: nn.Module, index: int, make: MakeLinear) -> Block:
+        return LeanBloom(layer, index, make)
 
 
 class _OptEnds(Ends):
@@ -303,7 +278,7 @@ class _OptEnds(Ends):
 
 
 class Opt(Family):
-    """OPT: learned positions are added by the client, so a block needs a mask and nothing else."""
+    """OPT: learned positions are added by the client, so blocks share nothing."""
 
     model_types = frozenset({"opt"})
     block_prefixes = ("model.decoder.layers.", "decoder.layers.")
@@ -312,15 +287,12 @@ class Opt(Family):
     def _layers(self, model: Any) -> nn.ModuleList:
         return model.model.decoder.layers
 
-    def layer_inputs(
-        self, positions: Positions, batch_size: int, dtype: torch.dtype, device: torch.device
-    ) -> LayerInputs:
-        return {"attention_mask": positions.attention_mask(device)}
+    @property
+    def attention_scale(self) -> float:
+        return 1.0  # its layers scale the queries themselves
 
-    def call_block(
-        self, block: nn.Module, hidden_states: torch.Tensor, inputs: LayerInputs, cache: KVCache | None
-    ) -> torch.Tensor:
-        return block(hidden_states, past_key_values=cache, use_cache=cache is not None, **inputs)
+    def runnable(self, layer: nn.Module, index: int, make: MakeLinear) -> Block:
+        return LayerBlock(layer, index, make)
 
 
 class _LlamaEnds(Ends):
@@ -354,33 +326,42 @@ class Llama(Family):
     def _layers(self, model: Any) -> nn.ModuleList:
         return model.model.layers
 
-    def _window(self, index: int) -> int | None:
-        layer_types = getattr(self.config, "layer_types", None)
-        if layer_types is not None:
-            return self.config.sliding_window if layer_types[index] == "sliding_attention" else None
-        return getattr(self.config, "sliding_window", None)
+    def window(self, index: int) -> int | None:
+        # Other model types' configs may carry these too, and their layers do not look at them.
+        if self.config.model_type == "mistral":
+            return self.config.sliding_window
+        if self.config.model_type in ("qwen2", "qwen3") and self.config.layer_types[index] == "sliding_attention":
+            return self.config.sliding_window
+        return None
 
-    def layer_inputs(
-        self, positions: Positions, batch_size: int, dtype: torch.dtype, device: torch.device
-    ) -> LayerInputs:
-        position_ids = positions.position_ids(device)
-        windows = {self._window(index) for index in range(self.num_blocks)}
-        return {
-            "position_embeddings": self._rotary(torch.empty(0, dtype=dtype, device=device), position_ids),
-            "attention_masks": {window: positions.attention_mask(device, window) for window in windows},
-        }
+    def runnable(self, layer: nn.Module, index: int, make: MakeLinear) -> Block:
+        if LeanLlama.knows(layer):
+            return LeanLlama(layer, index, make)
+        return LayerBlock(layer, index, make, inputs=_position_embeddings)
 
-    def call_block(
-        self, block: nn.Module, hidden_states: torch.Tensor, inputs: LayerInputs, cache: KVCache | None
-    ) -> torch.Tensor:
-        index: int = block.self_attn.layer_idx  # type: ignore[union-attr, assignment]
-        return block(
-            hidden_states,
-            attention_mask=inputs["attention_masks"][self._window(index)],
-            position_embeddings=inputs["position_embeddings"],
-            past_key_values=cache,
-            use_cache=cache is not None,
-        )
+    def shared(self, positions: torch.Tensor, dtype: torch.dtype, device: torch.device) -> Rotation:
+        cosines, sines = self._cosines_and_sines(torch.empty(0, dtype=dtype, device=device), positions.to(device))
+        first, second = sines[:, None].chunk(2, dim=-1)
+        return Rotation(cosines[:, None], torch.cat([-first, second], dim=-1))
+
+    def _cosines_and_sines(self, like: torch.Tensor, positions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """[tokens, head_dim] each."""
+        if self._rotary.rope_type not in ("dynamic", "longrope"):
+            cosines, sines = self._rotary(like, positions[None])
+            return cosines[0], sines[0]
+        # These stretch with the longest position of a call and remember it. Here each token gets what it would get as
+        # the last of its sequence, whoever else is in the tick and however a prompt was cut.
+        distinct, inverse = torch.unique(positions, return_inverse=True)
+        alone = [type(self._rotary)(self.config)(like, position.view(1, 1)) for position in distinct]
+        cosines, sines = (torch.cat(parts, dim=1)[0, inverse] for parts in zip(*alone, strict=True))
+        return cosines, sines
+
+
+def _position_embeddings(rotation: Rotation) -> dict[str, Any]:
+    """As `transformers`' layers take them, [1, tokens, head_dim] each; their sines repeat with the same sign."""
+    cosines, signed_sines = (tensor[None, :, 0] for tensor in rotation)
+    second = signed_sines.chunk(2, dim=-1)[1]
+    return {"position_embeddings": (cosines, torch.cat([second, second], dim=-1))}
 
 
 _FAMILIES: tuple[type[Family], ...] = (Bloom, Opt, Llama)

@@ -1,20 +1,21 @@
 """Turns checkpoint tensors into layers on a device, in a number format.
 
-The one place where bitsandbytes is imported. Knows nothing of sessions and the network.
+Knows nothing of sessions and the network.
 """
 
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 
 import torch
 from torch import nn
 
 from volunteer.models.families import Ends, Family
+from volunteer.models.lean import Block
+from volunteer.models.linear import NumberFormat, make_linear
 from volunteer.models.store import Checkpoint
 
 ENDS_PART = "ends"
@@ -23,22 +24,6 @@ ENDS_PART = "ends"
 def block_part(index: int) -> str:
     """Name under which the store keeps the tensors of block `index`."""
     return f"block-{index:05}"
-
-
-class NumberFormat(StrEnum):
-    """How the weights of a block are held in memory."""
-
-    FLOAT32 = "float32"
-    BFLOAT16 = "bfloat16"
-    FLOAT16 = "float16"
-    INT8 = "int8"
-    """LLM.int8() (Dettmers et al., arXiv 2208.07339), by bitsandbytes."""
-    NF4 = "nf4"
-    """4-bit NormalFloat of QLoRA (Dettmers et al., arXiv 2305.14314), by bitsandbytes."""
-
-    @property
-    def is_quantised(self) -> bool:
-        return self in (NumberFormat.INT8, NumberFormat.NF4)
 
 
 def compute_dtype(number_format: NumberFormat, preferred: torch.dtype) -> torch.dtype:
@@ -87,7 +72,7 @@ def load_blocks(
     dtype: torch.dtype,
     device: torch.device,
     on_block: Callable[[int], None] = lambda index: None,
-) -> nn.ModuleList:
+) -> tuple[Block, ...]:
     """Blocks `start:end` on `device`, one after another so that memory never holds a second copy of more than one.
 
     Args:
@@ -95,20 +80,21 @@ def load_blocks(
         on_block: called with the index of each block once it is loaded.
     """
 
-    def blocks() -> Iterator[nn.Module]:
-        for index in range(start, end):
-            names = family.block_tensors(checkpoint.tensors.keys(), index)
-            tensors = checkpoint.load(block_part(index), list(names))
-            block = family.build_block(index)
-            _fill(block, {parameter: tensors[name] for name, parameter in names.items()}, dtype)
-            if number_format.is_quantised:
-                _quantise(block, number_format, dtype)
-            yield block.to(device).requires_grad_(False)
-            on_block(index)
+    def make(weight: torch.Tensor, bias: torch.Tensor | None) -> nn.Module:
+        return make_linear(weight, bias, number_format, dtype=dtype, device=device)
 
-    loaded = nn.ModuleList(blocks())
+    def load(index: int) -> Block:
+        names = family.block_tensors(checkpoint.tensors.keys(), index)
+        tensors = checkpoint.load(block_part(index), list(names))
+        layer = family.build_block(index)
+        _fill(layer, {parameter: tensors[name] for name, parameter in names.items()}, dtype)
+        block = family.runnable(layer.requires_grad_(False), index, make).to(device)
+        on_block(index)
+        return block
+
+    blocks = tuple(load(index) for index in range(start, end))
     gc.collect()
-    return loaded
+    return blocks
 
 
 def load_ends(family: Family, checkpoint: Checkpoint, *, dtype: torch.dtype, device: torch.device) -> Ends:
@@ -129,28 +115,3 @@ def _fill(module: Any, tensors: dict[str, torch.Tensor], dtype: torch.dtype, *, 
     missing, unexpected = module.load_state_dict(owned, strict=False, assign=True)
     if unexpected or [name for name in missing if not (tied and name == "lm_head.weight")]:
         raise ValueError(f"tensors do not fit the layer: missing {missing}, unexpected {unexpected}")
-
-
-def _quantise(block: nn.Module, number_format: NumberFormat, dtype: torch.dtype) -> None:
-    """Replaces every linear layer; the weights are packed when the block moves to its device."""
-    import bitsandbytes
-
-    for parent in list(block.modules()):
-        for name, child in list(parent.named_children()):
-            if not isinstance(child, nn.Linear):
-                continue
-            shape = child.in_features, child.out_features
-            has_bias = child.bias is not None
-            if number_format is NumberFormat.INT8:
-                linear = bitsandbytes.nn.Linear8bitLt(*shape, bias=has_bias, has_fp16_weights=False, threshold=6.0)
-                linear.weight = bitsandbytes.nn.Int8Params(child.weight.data, requires_grad=False)
-            else:
-                linear = bitsandbytes.nn.Linear4bit(
-                    *shape, bias=has_bias, compute_dtype=dtype, compress_statistics=False, quant_type="nf4"
-                )
-                linear.weight = bitsandbytes.nn.Params4bit(
-                    child.weight.data, requires_grad=False, compress_statistics=False, quant_type="nf4"
-                )
-            if has_bias:
-                linear.bias = child.bias
-            setattr(parent, name, linear)

@@ -9,7 +9,7 @@ import logging
 from collections.abc import AsyncIterator
 from typing import Any
 
-from volunteer.models.loading import NumberFormat
+from volunteer.models.linear import NumberFormat
 from volunteer.server.block_selection import BlockPlan
 from volunteer.server.handler import EXTENSIONS, BlockService
 from volunteer.server.throughput import Throughput

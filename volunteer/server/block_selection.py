@@ -29,7 +29,8 @@ def block_bytes(
 
     Args:
         linear_parameters: values in the weight matrices of the linear layers, which int8 and nf4 shrink.
-        linear_rows: output rows of those matrices together; int8 keeps a float32 scale for each.
+        linear_rows: output rows of those matrices together; int8 keeps a scale for each, counted as float32, which
+            bitsandbytes' are (those on a processor are bfloat16).
         other_parameters: norms, biases and whatever else stays as it is.
         other_bytes: bytes of each of these beside int8 or nf4 matrices, 2 or 4.
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +12,8 @@ import torch
 from volunteer.errors import ConfigurationError, UserError
 from volunteer.hardware import detect
 from volunteer.models.families import Family
-from volunteer.models.loading import NumberFormat, block_size
+from volunteer.models.linear import NumberFormat, Processor, fast_formats
+from volunteer.models.loading import block_size
 from volunteer.server.block_selection import (
     BlockPlan,
     block_bytes,
@@ -21,6 +23,8 @@ from volunteer.server.block_selection import (
     parse_blocks,
 )
 from volunteer.swarm.node import SwarmNode
+
+logger = logging.getLogger(__name__)
 
 KV_TOKENS_PER_BLOCK = 16384
 """KV room in tokens of each block: eight sessions of 2,048, as Petals' servers keep."""
@@ -44,7 +48,10 @@ class Format:
 
 
 def choose_format(family: Family, *, device: str | None, dtype: str | None, quantization: str | None) -> Format:
-    """The volunteer's choice, or the best device and the checkpoint's own dtype (float32 on a processor).
+    """The volunteer's choice, or the best device and the checkpoint's own dtype.
+
+    On a processor that is float32, however fast others are: answers are then those of the model itself, and volunteers
+    whose processors differ give the same ones. A choice that is slow here is taken, with a warning.
 
     Raises:
         ConfigurationError: the device cannot be used, or there is no such format.
@@ -59,7 +66,18 @@ def choose_format(family: Family, *, device: str | None, dtype: str | None, quan
         if quantization not in (NumberFormat.INT8, NumberFormat.NF4):
             raise ConfigurationError(f"--quantization {quantization!r} is not one of none, int8, nf4.")
         weights = NumberFormat(quantization)
+    if chosen.type == "cpu" and (warning := slow_format_warning(weights, Processor.here())):
+        logger.warning(warning)
     return Format(chosen, weights, getattr(torch, name))
+
+
+def slow_format_warning(weights: NumberFormat, processor: Processor) -> str | None:
+    """What to tell a volunteer whose processor is slower in this format than in float32; None if it is not."""
+    fast = fast_formats(processor)
+    if weights in fast:
+        return None
+    names = [number_format.value for number_format in NumberFormat if number_format in fast]
+    return f"{weights} saves memory on this processor, but it is slow. Fast here: {', '.join(names)}."
 
 
 async def plan_blocks(
@@ -70,9 +88,13 @@ async def plan_blocks(
     *,
     blocks: str | None,
     num_blocks: int | None,
+    kv_tokens: int,
     data_dir: Path,
 ) -> BlockPlan:
     """The blocks that the volunteer named, or as many as asked for or as fit, where the swarm needs them most.
+
+    Args:
+        kv_tokens: of KV room in each block.
 
     Raises:
         ConfigurationError: the model has no such blocks.
@@ -82,7 +104,7 @@ async def plan_blocks(
         chosen = parse_blocks(blocks, family.num_blocks)
         return BlockPlan(chosen.start, chosen.stop, "because you chose them")
     if num_blocks is None:
-        num_blocks = await asyncio.to_thread(_blocks_that_fit, family, chosen_format, data_dir)
+        num_blocks = await asyncio.to_thread(_blocks_that_fit, family, chosen_format, kv_tokens, data_dir)
     elif num_blocks < 1:
         raise ConfigurationError("--num-blocks must be at least 1.")
     servers = await node.servers(dht_prefix, family.num_blocks)
@@ -94,7 +116,7 @@ def max_session_tokens(family: Family) -> int:
     return min(MAX_SESSION_TOKENS, family.max_length or MAX_SESSION_TOKENS)
 
 
-def _blocks_that_fit(family: Family, chosen_format: Format, data_dir: Path) -> int:
+def _blocks_that_fit(family: Family, chosen_format: Format, kv_tokens: int, data_dir: Path) -> int:
     size, dtype_bytes = block_size(family), chosen_format.dtype.itemsize
     weights = block_bytes(
         chosen_format.weights,
@@ -103,7 +125,7 @@ def _blocks_that_fit(family: Family, chosen_format: Format, data_dir: Path) -> i
         other_parameters=size.other_parameters,
         other_bytes=dtype_bytes,
     )
-    cache = KV_TOKENS_PER_BLOCK * kv_bytes_per_token(family.num_kv_heads, family.head_dim, dtype_bytes)
+    cache = kv_tokens * kv_bytes_per_token(family.num_kv_heads, family.head_dim, dtype_bytes)
     if chosen_format.device.type == "cuda":
         free, reserve = torch.cuda.mem_get_info(chosen_format.device)[0], _GPU_RESERVE_BYTES
     else:

@@ -6,10 +6,54 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import nn
+from torch.nn.functional import scaled_dot_product_attention
 
-from volunteer.models.families import Family, Positions
-from volunteer.server.kv_cache import SessionCache
+from volunteer.models.families import Family
+from volunteer.models.lean import Block
+from volunteer.server.kv_cache import KVPool, Move
+
+
+@dataclass(frozen=True)
+class RowPlace:
+    """Where the keys and values of one row lie, and how far its new tokens see."""
+
+    start: int
+    """Of the row in the pool, in tokens."""
+    past: int
+    """Tokens of the row before the new ones, padding included."""
+    padding: int
+    """How many of the first positions are padding: no real token sees them."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one session has to compute in a tick.
+
+    Args:
+        hidden_states: [rows, new, hidden] on the CPU, any float dtype; `new` may be 0.
+        rows: one for each row.
+        prompts: [blocks, rows or 1, prefix, hidden], added to the first new positions before each block.
+        reorder: row i continues from what row `reorder[i]` was, before the new tokens are computed.
+    """
+
+    hidden_states: torch.Tensor
+    rows: tuple[RowPlace, ...]
+    prompts: torch.Tensor | None = None
+    reorder: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Tick:
+    """One call of the blocks `start:end` for all sessions that have something to compute.
+
+    Args:
+        moves: of rows in the pool, to be made first.
+    """
+
+    start: int
+    end: int
+    parts: tuple[Part, ...]
+    moves: tuple[Move, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -18,7 +62,7 @@ class Span:
 
     family: Family
     start: int
-    blocks: nn.ModuleList
+    blocks: tuple[Block, ...]
     dtype: torch.dtype
     device: torch.device
 
@@ -26,52 +70,71 @@ class Span:
     def end(self) -> int:
         return self.start + len(self.blocks)
 
-    @torch.inference_mode()
-    def step(
-        self,
-        hidden_states: torch.Tensor,
-        cache: SessionCache,
-        *,
-        prompts: torch.Tensor | None = None,
-        hypo_ids: torch.Tensor | None = None,
-        start_from_position: int | None = None,
-    ) -> torch.Tensor:
-        """New tokens of one session through the blocks of its cache, which grows by them.
+    def new_pool(self, num_pages: int) -> KVPool:
+        """KV room of that many pages for sessions on these blocks."""
+        return KVPool(
+            num_blocks=len(self.blocks),
+            num_pages=num_pages,
+            num_kv_heads=self.family.num_kv_heads,
+            head_dim=self.family.head_dim,
+            dtype=self.dtype,
+            device=self.device,
+        )
 
-        Args:
-            hidden_states: [batch, new, hidden], any float dtype; `new` may be 0, which only rolls back and reorders.
-            prompts: [blocks, batch or 1, prefix, hidden], added to the first positions of this step before each block.
-            hypo_ids: [batch] int64; row i continues from what row `hypo_ids[i]` was (beam search).
-            start_from_position: forget the tokens from here on first (rollback).
+    @torch.inference_mode()
+    def tick(self, pool: KVPool, tick: Tick) -> list[torch.Tensor]:
+        """New tokens of several sessions through the blocks in one call, whatever the lengths of the sessions.
+
+        Linear layers see the tokens of all sessions as rows of one matrix; attention reads each row's own keys and
+        values (continuous batching with selective batching: Orca, Yu et al., OSDI 2022, section 3).
 
         Returns:
-            [batch, new, hidden] on the CPU in this span's dtype.
-
-        Raises:
-            ValueError: the session would become longer than it asked for, or the rollback is beyond its end.
+            Of each part, [rows, new, hidden] on the CPU in this span's dtype.
         """
-        if start_from_position is not None:
-            cache.truncate(start_from_position)
-        if hypo_ids is not None:
-            cache.reorder(hypo_ids)
-        batch_size, num_new, _ = hidden_states.shape
-        cache.begin(num_new)
-        hidden_states = hidden_states.to(self.device, self.dtype)
-        if num_new > 0:
-            positions = Positions(cache.length, num_new, cache.left_padding)
-            inputs = self.family.layer_inputs(positions, batch_size, self.dtype, self.device)
-            for number, block in enumerate(self._blocks(cache.start, cache.end)):
-                if prompts is not None:
-                    hidden_states = _add_prompt(hidden_states, prompts[number].to(self.device, self.dtype))
-                hidden_states = self.family.call_block(block, hidden_states, inputs, cache)
-        cache.commit()
-        return hidden_states.cpu()
+        pool.move(tick.moves)
+        for part in tick.parts:
+            if part.reorder is not None:
+                pool.reorder([row.start for row in part.rows], part.reorder, part.rows[0].past)
+        parts = [part for part in tick.parts if part.hidden_states.shape[1]]
+        hidden_size = self.family.hidden_size
+        if parts:
+            flat = [part.hidden_states.reshape(-1, hidden_size) for part in parts]
+            hidden_states = (torch.cat(flat) if len(flat) > 1 else flat[0]).to(self.device, self.dtype)
+            attention = _PooledAttention(self, pool, parts)
+            shared = self.family.shared(attention.positions, self.dtype, self.device)
+            for block in self._blocks(tick.start, tick.end):
+                hidden_states = self._with_prompts(hidden_states, parts, block.index - tick.start)
+                hidden_states = block(hidden_states, shared, attention)
+            computed = iter(torch.split(hidden_states.cpu(), [len(each) for each in flat]))
+        return [
+            next(computed).reshape(part.hidden_states.shape)
+            if part.hidden_states.shape[1]
+            else part.hidden_states.to(self.dtype)
+            for part in tick.parts
+        ]
+
+    def _with_prompts(self, hidden_states: torch.Tensor, parts: Sequence[Part], number: int) -> torch.Tensor:
+        """Adds the deep prompts of block `number` of the tick to the first positions of the parts that have some."""
+        if all(part.prompts is None for part in parts):
+            return hidden_states
+        hidden_states, at = hidden_states.clone(), 0
+        for part in parts:
+            rows, new, hidden_size = part.hidden_states.shape
+            if part.prompts is not None:
+                mine = hidden_states[at : at + rows * new].view(rows, new, hidden_size)
+                mine[:, : part.prompts.shape[2]] += part.prompts[number].to(self.device, self.dtype)
+            at += rows * new
+        return hidden_states
 
     @torch.no_grad()
     def forward(
         self, hidden_states: torch.Tensor, start: int, end: int, *, prompts: torch.Tensor | None = None
     ) -> torch.Tensor:
-        """Whole sequences through blocks `start:end` without a cache: [batch, tokens, hidden] both ways."""
+        """Whole sequences through blocks `start:end` without a cache: [batch, tokens, hidden] both ways.
+
+        Args:
+            prompts: [blocks, batch or 1, prefix, hidden], added to the first positions before each block.
+        """
         return self._run(hidden_states.to(self.device, self.dtype), start, end, self._to_device(prompts)).cpu()
 
     def backward(
@@ -88,7 +151,7 @@ class Span:
         Args:
             hidden_states: [batch, tokens, hidden], the inputs of the forward pass.
             grad_outputs: [batch, tokens, hidden].
-            prompts: as in `step`.
+            prompts: as in `forward`.
 
         Returns:
             The gradient of `hidden_states`, and that of `prompts` if there are any, in their shapes.
@@ -105,20 +168,24 @@ class Span:
         return [gradient.cpu() for gradient in gradients]
 
     def _run(self, hidden_states: torch.Tensor, start: int, end: int, prompts: torch.Tensor | None) -> torch.Tensor:
-        batch_size, num_tokens, _ = hidden_states.shape
+        batch_size, num_tokens, hidden_size = hidden_states.shape
+        blocks = self._blocks(start, end)
         if num_tokens == 0:
             return hidden_states
-        inputs = self.family.layer_inputs(Positions(0, num_tokens), batch_size, self.dtype, self.device)
-        for number, block in enumerate(self._blocks(start, end)):
+        positions = torch.arange(num_tokens, device=self.device).repeat(batch_size)
+        shared = self.family.shared(positions, self.dtype, self.device)
+        attention = _WholeAttention(self, batch_size, num_tokens)
+        for number, block in enumerate(blocks):
             if prompts is not None:
                 hidden_states = _add_prompt(hidden_states, prompts[number])
-            hidden_states = self.family.call_block(block, hidden_states, inputs, None)
+            flat = hidden_states.reshape(-1, hidden_size)
+            hidden_states = block(flat, shared, attention).view(batch_size, num_tokens, hidden_size)
         return hidden_states
 
-    def _blocks(self, start: int, end: int) -> Sequence[nn.Module]:
+    def _blocks(self, start: int, end: int) -> Sequence[Block]:
         if not self.start <= start < end <= self.end:
             raise ValueError(f"blocks {start}:{end} are not all within {self.start}:{self.end}")
-        return list(self.blocks)[start - self.start : end - self.start]
+        return self.blocks[start - self.start : end - self.start]
 
     def _to_device(self, tensor: torch.Tensor | None) -> torch.Tensor | None:
         return None if tensor is None else tensor.to(self.device, self.dtype)
@@ -128,3 +195,180 @@ def _add_prompt(hidden_states: torch.Tensor, prompt: torch.Tensor) -> torch.Tens
     """Adds `prompt` [batch or 1, prefix, hidden] to the first `prefix` positions, without touching its argument."""
     prefix = prompt.shape[1]
     return torch.cat([hidden_states[:, :prefix] + prompt, hidden_states[:, prefix:]], dim=1)
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """One row's new real tokens in the flat list of a tick, and the keys that they see."""
+
+    queries: slice
+    start: int
+    """In the pool, of everything of the row that is not padding."""
+    past: int
+    """Real tokens before the new ones."""
+
+    @property
+    def new(self) -> int:
+        return self.queries.stop - self.queries.start
+
+
+class _PooledAttention:
+    """Attention of the flat list of tokens of a tick, each row over its own keys and values in the pool.
+
+    Where tokens stand and what they see is worked out once a tick. Padding needs no mask: a row without its padding is
+    a shorter row.
+    """
+
+    def __init__(self, span: Span, pool: KVPool, parts: Sequence[Part]):
+        self._pool = pool
+        self._first_block = span.start
+        self._scale = span.family.attention_scale
+        self._family = span.family
+        self._is_grouped = span.family.num_kv_heads != span.family.num_heads
+        self._head_dim = span.family.head_dim
+        self._token_size = span.family.num_kv_heads * span.family.head_dim
+        self._bias = _Bias(span)
+        self._rows: list[_Seen] = []
+        self._has_padding = False
+        slots: list[torch.Tensor] = []
+        positions: list[torch.Tensor] = []
+        at = 0
+        for part in parts:
+            new = part.hidden_states.shape[1]
+            for row in part.rows:
+                slots.append(torch.arange(row.start + row.past, row.start + row.past + new))
+                positions.append(torch.arange(row.past - row.padding, row.past - row.padding + new))
+                skipped = min(new, max(0, row.padding - row.past))  # padding among the new tokens
+                self._has_padding |= skipped > 0
+                if skipped < new:
+                    queries = slice(at + skipped, at + new)
+                    self._rows.append(_Seen(queries, row.start + row.padding, max(0, row.past - row.padding)))
+                at += new
+        self._slots = torch.cat(slots).to(span.device)
+        self.positions = torch.cat(positions).clamp_min(0).to(span.device)
+        """Of each token, counted from the first real one of its row, [tokens] int64; padding stands at 0."""
+        self._views: dict[int | None, list[_View]] = {}
+
+    def __call__(self, block: int, queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+        """Stores keys and values; see `Attend`."""
+        all_keys = self._pool.keys[block - self._first_block].index_copy_(0, self._slots, keys)
+        all_values = self._pool.values[block - self._first_block].index_copy_(0, self._slots, values)
+        window = self._family.window(block)
+        if window not in self._views:
+            self._views[window] = [self._view(row, window) for row in self._rows]
+        views = self._views[window]
+        if len(views) == 1 and not self._has_padding:  # a single chat, where every call counts
+            return views[0].attend(queries, all_keys, all_values)
+        outputs = (queries.new_zeros if self._has_padding else queries.new_empty)(queries.shape)
+        for row, view in zip(self._rows, views, strict=True):
+            outputs[row.queries] = view.attend(queries[row.queries], all_keys, all_values)
+        return outputs
+
+    def _view(self, row: _Seen, window: int | None) -> _View:
+        num_keys, start = row.past + row.new, row.start
+        if window is not None and row.new == 1:  # a mask would hide the older ones from a single token
+            start += max(0, num_keys - window)
+            num_keys = min(num_keys, window)
+        mask = self._bias(row.past, row.new, window, num_keys)
+        return _View(
+            size=(1, self._family.num_kv_heads, num_keys, self._head_dim),
+            stride=(0, self._head_dim, self._token_size, 1),
+            offset=start * self._token_size,
+            mask=mask,
+            is_causal=mask is None and row.new > 1,
+            scale=self._scale,
+            is_grouped=self._is_grouped,
+        )
+
+
+@dataclass(frozen=True)
+class _View:
+    """The keys, or values, of one row in those of a block, [1, kv_heads, keys, head_dim], and how they are attended to.
+
+    In numbers, because one call for a view takes a third of the time of slicing, transposing and unsqueezing.
+    """
+
+    size: tuple[int, int, int, int]
+    stride: tuple[int, int, int, int]
+    offset: int
+    mask: torch.Tensor | None
+    is_causal: bool
+    scale: float
+    is_grouped: bool
+
+    def attend(self, queries: torch.Tensor, all_keys: torch.Tensor, all_values: torch.Tensor) -> torch.Tensor:
+        """[tokens, heads, head_dim] of one row, both ways."""
+        offset = self.offset + all_keys.storage_offset()
+        return scaled_dot_product_attention(
+            queries.transpose(0, 1)[None],
+            all_keys.as_strided(self.size, self.stride, offset),
+            all_values.as_strided(self.size, self.stride, offset),
+            attn_mask=self.mask,
+            is_causal=self.is_causal,
+            scale=self.scale,
+            enable_gqa=self.is_grouped,
+        )[0].transpose(0, 1)
+
+
+class _WholeAttention:
+    """Causal attention of whole sequences of one length, without a cache; differentiable."""
+
+    def __init__(self, span: Span, batch_size: int, num_tokens: int):
+        self._family = span.family
+        self._scale = span.family.attention_scale
+        self._is_grouped = span.family.num_kv_heads != span.family.num_heads
+        self._shape = batch_size, num_tokens
+        self._bias = _Bias(span)
+        self._masks: dict[int | None, torch.Tensor | None] = {}
+
+    def __call__(self, block: int, queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+        window = self._family.window(block)
+        if window not in self._masks:
+            self._masks[window] = self._bias(0, self._shape[1], window, self._shape[1])
+        mask = self._masks[window]
+        found = scaled_dot_product_attention(
+            self._by_head(queries),
+            self._by_head(keys),
+            self._by_head(values),
+            attn_mask=mask,
+            is_causal=mask is None and self._shape[1] > 1,
+            scale=self._scale,
+            enable_gqa=self._is_grouped,
+        )
+        return found.transpose(1, 2).reshape(queries.shape)
+
+    def _by_head(self, tensor: torch.Tensor) -> torch.Tensor:
+        """[batch x tokens, heads, head_dim] as [batch, heads, tokens, head_dim]."""
+        return tensor.view(*self._shape, *tensor.shape[1:]).transpose(1, 2)
+
+
+class _Bias:
+    """What is added to attention scores: ALiBi by key position, and minus infinity where a token may not look."""
+
+    def __init__(self, span: Span):
+        self._slopes = None if span.family.alibi_slopes is None else span.family.alibi_slopes.to(span.device)
+        self._dtype = span.dtype
+        self._device = span.device
+
+    def __call__(self, past: int, new: int, window: int | None, num_keys: int) -> torch.Tensor | None:
+        """For `new` tokens after `past` ones and the last `num_keys` keys: [1, heads or 1, new, keys] or None.
+
+        None says that the plain causal rule, or for one token no rule at all, is enough.
+        """
+        total = past + new
+        if window is not None and (total <= window or new == 1):  # for one token the keys are cut instead
+            window = None
+        if self._slopes is None and window is None and (new == 1 or past == 0):
+            return None
+        keys = torch.arange(total - num_keys, total, device=self._device)
+        bias = torch.zeros(1, 1, 1, num_keys, dtype=self._dtype, device=self._device)
+        if self._slopes is not None:
+            # Added up in float32 as transformers does, where bfloat16 would blur far positions.
+            bias = (self._slopes[:, None, None] * keys).to(self._dtype)[None]
+        if new > 1:
+            queries = torch.arange(past, total, device=self._device)[:, None]
+            hidden = keys > queries
+            if window is not None:
+                hidden |= keys <= queries - window
+            bias = bias.expand(-1, -1, new, -1).masked_fill(hidden, float("-inf"))
+        return bias

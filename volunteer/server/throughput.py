@@ -8,11 +8,16 @@ from dataclasses import dataclass
 
 import torch
 
-from volunteer.server.kv_cache import SessionCache
-from volunteer.server.span import Span
+from volunteer.server.kv_cache import PAGE_TOKENS, KVPool
+from volunteer.server.scheduler import PREFILL_TOKENS
+from volunteer.server.span import Part, RowPlace, Span, Tick
 
 _DECODE_STEPS = 5
-_FORWARD_TOKENS = 256
+_FORWARD_TOKENS = 128
+_PREFILL_TICK_S = 0.11
+"""A step that comes just after a tick began is computed in the one after it: two of them make less than the quarter
+second that a long prompt may hold up others."""
+_MIN_PREFILL_TOKENS = 16
 # No outside service is asked how fast the line is: a number of a common home line, until hops are measured.
 _ASSUMED_NETWORK_BITS_PER_S = 100e6
 _RELAY_SHARE = 0.2
@@ -35,27 +40,34 @@ class Throughput:
         return min(self.forward_rps / ((num_blocks + 1) / 2), network)
 
 
-def measure_throughput(span: Span) -> Throughput:
-    """Runs a few steps through the whole span; for the compute thread, before it serves."""
+def measure_throughput(span: Span, pool: KVPool) -> Throughput:
+    """Runs a few steps through the whole span; for the compute thread, before the pool has anything in it."""
     num_blocks = span.end - span.start
-    hidden_size = span.family.hidden_size
-    token = torch.randn(1, 1, hidden_size, generator=torch.Generator().manual_seed(0))
-    cache = SessionCache(start=span.start, end=span.end, max_length=_DECODE_STEPS + 2)
-    span.step(token, cache)
-    decode_s = statistics.median(_seconds(span, token, cache) for _ in range(_DECODE_STEPS))
-
-    batch = token.expand(1, _FORWARD_TOKENS, hidden_size)
-    started = time.perf_counter()
-    span.forward(batch, span.start, span.end)
-    forward_s = time.perf_counter() - started
+    token = torch.randn(1, 1, span.family.hidden_size, generator=torch.Generator().manual_seed(0))
+    prompt = token.expand(1, min(_FORWARD_TOKENS, pool.num_pages * PAGE_TOKENS), -1)
+    span.tick(pool, _tick(span, token, past=0))
+    decode_s = statistics.median(_seconds(span, pool, token, past=1 + step) for step in range(_DECODE_STEPS))
+    forward_s = _seconds(span, pool, prompt, past=0)
     return Throughput(
         inference_rps=num_blocks / decode_s,
-        forward_rps=_FORWARD_TOKENS * num_blocks / forward_s,
-        network_rps=_ASSUMED_NETWORK_BITS_PER_S / (16 * hidden_size),
+        forward_rps=prompt.shape[1] * num_blocks / forward_s,
+        network_rps=_ASSUMED_NETWORK_BITS_PER_S / (16 * span.family.hidden_size),
     )
 
 
-def _seconds(span: Span, token: torch.Tensor, cache: SessionCache) -> float:
+def prefill_tokens(throughput: Throughput, num_blocks: int) -> int:
+    """How many tokens of long prompts a tick takes while others wait for theirs, so that they wait no longer than
+    `_PREFILL_TICK_S` for it."""
+    tokens = int(throughput.forward_rps / num_blocks * _PREFILL_TICK_S)
+    return max(_MIN_PREFILL_TOKENS, min(PREFILL_TOKENS, tokens))
+
+
+def _tick(span: Span, hidden_states: torch.Tensor, *, past: int) -> Tick:
+    part = Part(hidden_states, (RowPlace(start=0, past=past, padding=0),))
+    return Tick(span.start, span.end, (part,))
+
+
+def _seconds(span: Span, pool: KVPool, hidden_states: torch.Tensor, *, past: int) -> float:
     started = time.perf_counter()
-    span.step(token, cache)
+    span.tick(pool, _tick(span, hidden_states, past=past))
     return time.perf_counter() - started

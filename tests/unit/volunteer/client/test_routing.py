@@ -139,6 +139,13 @@ def test_a_server_without_kv_room_is_the_last_choice() -> None:
     assert peers(route(server("A", 0, 8, cache_tokens_left=0), kv_tokens_needed=100)) == ["A"]
 
 
+def test_room_that_is_given_page_by_page_need_not_be_free_in_full() -> None:
+    room, slow = {"cache_tokens_left": 2 * 8 * 300}, server("B", 0, 8, inference_rps=1.0)
+    paged = server("A", 0, 8, extensions=("kv_pages",), **room)
+    assert peers(route(paged | slow, kv_tokens_needed=2048)) == ["A"]
+    assert peers(route(server("A", 0, 8, **room) | slow, kv_tokens_needed=2048)) == ["B"]
+
+
 def test_kv_room_is_needed_for_the_wanted_blocks_only() -> None:
     servers = server("A", 0, 8, cache_tokens_left=2 * 2 * 100) | server("B", 0, 8, inference_rps=50.0)
     assert peers(route(servers, 3, 5, kv_tokens_needed=100)) == ["A"]

@@ -14,8 +14,8 @@ from volunteer.models.embedded import CHECKPOINT_FILES, EMBEDDED_MODEL, embedded
 
 
 @pytest.fixture(scope="session")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return embedded_checkpoint_folder(tmp_path_factory.mktemp("models"))
+def checkpoint(embedded_folder: Path) -> Path:
+    return embedded_folder
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,5 @@
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,24 +9,29 @@ import transformers
 
 from volunteer.errors import ConfigurationError
 from volunteer.models.families import Ends, Family, Positions, family_for, read_family
-from volunteer.server.kv_cache import SessionCache
+from volunteer.models.lean import Block
+from volunteer.models.linear import NumberFormat, make_linear
 
 CPU = torch.device("cpu")
 TOKENS = 14  # more than twice the sliding windows
 PADDINGS = (0, 5, 2)
 
 
-def built(model: Any) -> tuple[Family, list[torch.nn.Module], Ends]:
+def linear(weight: torch.Tensor, bias: torch.Tensor | None) -> torch.nn.Module:
+    return make_linear(weight, bias, NumberFormat.FLOAT32, dtype=torch.float32, device=CPU)
+
+
+def built(model: Any) -> tuple[Family, list[Block], Ends]:
     """Our blocks and ends, filled by name with the tensors of a `transformers` model."""
     family = family_for(model.config)
     tensors = model.state_dict()
     blocks = []
     for index in range(family.num_blocks):
-        block = family.build_block(index)
-        block.load_state_dict(
+        layer = family.build_block(index)
+        layer.load_state_dict(
             {parameter: tensors[name] for name, parameter in family.block_tensors(tensors, index).items()}, assign=True
         )
-        blocks.append(block)
+        blocks.append(family.runnable(layer.requires_grad_(False), index, linear))
     ends = family.build_ends()
     names = family.ends_tensors(tensors)
     ends.model.load_state_dict({parameter: tensors[name] for name, parameter in names.items()}, assign=True)
@@ -36,28 +42,37 @@ def input_ids(rows: int) -> torch.Tensor:
     return torch.randint(4, 128, (rows, TOKENS), generator=torch.Generator().manual_seed(0))
 
 
-@torch.inference_mode()
-def logits_in_steps(model: Any, ids: torch.Tensor, steps: list[int], paddings: tuple[int, ...] | None) -> torch.Tensor:
-    family, blocks, ends = built(model)
-    cache = SessionCache(start=0, end=len(blocks), max_length=ids.shape[1], left_padding=paddings)
-    outputs = []
-    for new in steps:
-        cache.begin(new)
-        positions = Positions(cache.length, new, paddings)
-        hidden_states = ends.embed(ends.embeddings(ids[:, cache.length : cache.length + new]), positions)
-        inputs = family.layer_inputs(positions, ids.shape[0], torch.float32, CPU)
-        for block in blocks:
-            hidden_states = family.call_block(block, hidden_states, inputs, cache)
-        cache.commit()
-        outputs.append(ends.head(ends.normalise(hidden_states)))
-    return torch.cat(outputs, dim=1)
+LogitsInSteps = Callable[[Any, torch.Tensor, list[int], tuple[int, ...] | None], torch.Tensor]
+
+
+@pytest.fixture
+def logits_in_steps(plain_attention: Any) -> LogitsInSteps:
+    @torch.inference_mode()
+    def run(model: Any, ids: torch.Tensor, steps: list[int], paddings: tuple[int, ...] | None) -> torch.Tensor:
+        family, blocks, ends = built(model)
+        rows, past = ids.shape[0], 0
+        attend = plain_attention(family, paddings or (0,) * rows)
+        outputs = []
+        for new in steps:
+            embeddings = ends.embeddings(ids[:, past : past + new])
+            hidden_states = ends.embed(embeddings, Positions(past, new, paddings)).flatten(0, 1)
+            shared = family.shared(attend.begin([new] * rows), torch.float32, CPU)
+            for block in blocks:
+                hidden_states = block(hidden_states, shared, attend)
+            outputs.append(ends.head(ends.normalise(hidden_states.view(rows, new, -1))))
+            past += new
+        return torch.cat(outputs, dim=1)
+
+    return run
 
 
 STEPS = [[TOKENS], [1] * TOKENS, [5, 1, 1, 4, 3], [2, 11, 1]]
 
 
 @pytest.mark.parametrize("steps", STEPS, ids=str)
-def test_blocks_and_ends_give_the_models_logits(random_model: Any, steps: list[int]) -> None:
+def test_blocks_and_ends_give_the_models_logits(
+    random_model: Any, logits_in_steps: LogitsInSteps, steps: list[int]
+) -> None:
     ids = input_ids(2)
     with torch.inference_mode():
         expected = random_model(ids, use_cache=False).logits
@@ -66,7 +81,9 @@ def test_blocks_and_ends_give_the_models_logits(random_model: Any, steps: list[i
 
 
 @pytest.mark.parametrize("steps", STEPS, ids=str)
-def test_rows_that_are_padded_at_the_left_give_the_models_logits(random_model: Any, steps: list[int]) -> None:
+def test_rows_that_are_padded_at_the_left_give_the_models_logits(
+    random_model: Any, logits_in_steps: LogitsInSteps, steps: list[int]
+) -> None:
     ids = input_ids(len(PADDINGS))
     mask = (torch.arange(TOKENS)[None, :] >= torch.tensor(PADDINGS)[:, None]).to(torch.int64)
     options = {}
@@ -79,7 +96,7 @@ def test_rows_that_are_padded_at_the_left_give_the_models_logits(random_model: A
     torch.testing.assert_close(found[mask.bool()], expected[mask.bool()], atol=2e-4, rtol=1e-4)
 
 
-def test_padding_says_the_same_as_a_shorter_row(random_model: Any) -> None:
+def test_padding_says_the_same_as_a_shorter_row(random_model: Any, logits_in_steps: LogitsInSteps) -> None:
     ids = input_ids(len(PADDINGS))
     padded = logits_in_steps(random_model, ids, [6, 1, 7], PADDINGS)
     for row, padding in enumerate(PADDINGS):
@@ -130,17 +147,46 @@ def test_blocks_and_ends_need_every_tensor_once(random_model: Any) -> None:
 # What the rest of the program asks
 
 
-def test_sizes_are_those_of_the_keys_that_blocks_store(random_model: Any) -> None:
-    family, (block, *_), _ = built(random_model)
-    cache = SessionCache(start=0, end=1, max_length=4)
-    cache.begin(4)
-    inputs = family.layer_inputs(Positions(0, 4), 1, torch.float32, CPU)
+def test_sizes_are_those_of_the_keys_that_blocks_hand_to_attention(random_model: Any) -> None:
+    family, blocks, _ = built(random_model)
+    shapes: list[tuple[int, ...]] = []
+
+    def attend(block: int, queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+        shapes.append((block, *queries.shape, *keys.shape, *values.shape))
+        return queries
+
+    shared = family.shared(torch.arange(4), torch.float32, CPU)
     with torch.inference_mode():
-        family.call_block(block, torch.zeros(1, 4, family.hidden_size), inputs, cache)
-    (keys,), (values,) = cache._keys, cache._values
-    assert keys is not None and values is not None
-    assert keys.shape == values.shape == (1, family.num_kv_heads, 4, family.head_dim)
+        for block in blocks:
+            block(torch.zeros(4, family.hidden_size), shared, attend)
+    stored = (4, family.num_kv_heads, family.head_dim)
+    assert shapes == [(index, 4, family.num_heads, family.head_dim, *stored, *stored) for index in range(3)]
     assert family.hidden_size == 64 and family.num_blocks == 3
+
+
+def test_only_blooms_heads_have_slopes() -> None:
+    slopes = family_for(transformers.BloomConfig(n_head=8, hidden_size=64)).alibi_slopes
+    assert slopes is not None and slopes.tolist() == [2.0**-power for power in range(1, 9)]  # as in the paper
+    slopes = family_for(transformers.BloomConfig(n_head=12, hidden_size=96)).alibi_slopes
+    assert slopes is not None and slopes.dtype == torch.float32
+    # Where heads are no power of two, the paper's authors take every other slope of the next one for the rest.
+    expected = [2.0**-power for power in range(1, 9)] + [2.0**-power for power in (0.5, 1.5, 2.5, 3.5)]
+    torch.testing.assert_close(slopes, torch.tensor(expected), rtol=1e-6, atol=0)
+    assert family_for(_llama()).alibi_slopes is None
+
+
+def test_windows_are_those_that_the_layers_keep_to() -> None:
+    sizes = {"hidden_size": 8, "num_attention_heads": 2, "intermediate_size": 8, "vocab_size": 8}
+    windowed = sizes | {"num_hidden_layers": 3, "sliding_window": 6}
+
+    def windows(config: Any) -> list[int | None]:
+        return [family_for(config).window(index) for index in range(3)]
+
+    assert windows(transformers.MistralConfig(**windowed, num_key_value_heads=2)) == [6, 6, 6]
+    assert windows(transformers.Qwen2Config(**windowed, num_key_value_heads=2)) == [None] * 3
+    some = transformers.Qwen2Config(**windowed, num_key_value_heads=2, use_sliding_window=True, max_window_layers=1)
+    assert windows(some) == [None, 6, 6]
+    assert windows(transformers.LlamaConfig(**windowed)) == [None] * 3  # Llama's layers know no window
 
 
 def test_only_alibi_has_no_longest_sequence() -> None:
@@ -163,29 +209,13 @@ def test_the_config_that_was_given_stays_as_it_was(random_model: Any) -> None:
     assert random_model.config.to_dict() == before
 
 
-# Masks
+# Positions
 
 
-def test_the_plain_causal_rule_needs_no_mask() -> None:
-    assert Positions(0, 5).attention_mask(CPU) is None
-    assert Positions(7, 1).attention_mask(CPU) is None
+def test_padding_is_at_the_left() -> None:
     assert Positions(2, 3).padding_mask(CPU) is None
-    assert Positions(2, 3).attention_mask(CPU, window=5) is not None  # past the first token, chunks need it
-    assert Positions(0, 5).attention_mask(CPU, window=5) is None
-
-
-def test_masks_let_a_query_see_what_it_may() -> None:
-    def rows(positions: Positions, window: int | None = None) -> list[list[str]]:
-        mask = positions.attention_mask(CPU, window)
-        assert mask is not None
-        return [["".join("x" if key else "." for key in query) for query in each] for each in mask[:, 0].tolist()]
-
-    assert rows(Positions(2, 3)) == [["xxx..", "xxxx.", "xxxxx"]]
-    assert rows(Positions(0, 4), window=2) == [["x...", "xx..", ".xx.", "..xx"]]
-    assert rows(Positions(3, 1), window=2) == [["..xx"]]
-    assert rows(Positions(0, 3, (0, 2))) == [["x..", "xx.", "xxx"], ["x..", ".x.", "..x"]]
-    assert rows(Positions(2, 2, (3, 1))) == [["..x.", "...x"], [".xx.", ".xxx"]]
-    assert rows(Positions(3, 1, (0, 1)), window=2) == [["..xx"], ["..xx"]]
+    mask = Positions(2, 2, (3, 1)).padding_mask(CPU)
+    assert mask is not None and mask.tolist() == [[False, False, False, True], [False, True, True, True]]
 
 
 def test_positions_count_from_the_first_real_token() -> None:

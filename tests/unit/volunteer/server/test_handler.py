@@ -3,28 +3,31 @@ import contextlib
 import logging
 import math
 import socket
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
 import torch
 import transformers
-from torch import nn
 
-from volunteer.models.families import family_for
 from volunteer.server.compute import ComputeThread, Priority
 from volunteer.server.handler import BlockService, TooBusy
-from volunteer.server.kv_cache import KVRoom, SessionCache
+from volunteer.server.kv_cache import PAGE_TOKENS, SessionCache
+from volunteer.server.scheduler import Scheduler
 from volunteer.server.span import Span
 from volunteer.swarm.rpc import (
     BadMessage,
     ExpertRequest,
     ExpertResponse,
+    ExpertUID,
     Inbox,
     MessageStream,
     PeerLost,
+    RemoteError,
     pack_metadata,
     pack_tensor,
+    unpack_info,
     unpack_tensor,
 )
 
@@ -35,15 +38,14 @@ TOLERANCE = {"atol": 2e-4, "rtol": 1e-4}  # float32, added up in another order
 
 
 @pytest.fixture(scope="module")
-def span() -> Span:
+def span(span_of: Callable[..., Span]) -> Span:
     torch.set_num_threads(1)
     torch.manual_seed(0)
     config = transformers.BloomConfig(hidden_size=HIDDEN, n_layer=BLOCKS, n_head=4, vocab_size=16)
-    family = family_for(config)
-    blocks = [family.build_block(index).to_empty(device="cpu").requires_grad_(False) for index in range(BLOCKS)]
-    for parameter in nn.ModuleList(blocks).parameters():
-        parameter.normal_(0, 0.2)
-    return Span(family, 0, nn.ModuleList(blocks), torch.float32, torch.device("cpu"))
+    model = transformers.AutoModelForCausalLM.from_config(config).eval()
+    for parameter in model.parameters():
+        parameter.data.normal_(0, 0.2)
+    return span_of(model, 0, BLOCKS)
 
 
 def numbers(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -61,13 +63,14 @@ def step(hidden_states: torch.Tensor, prompts: torch.Tensor = NO_PROMPTS, **meta
 class Server:
     """A service without a network: streams are pairs of sockets."""
 
-    def __init__(self, span: Span, compute: ComputeThread, capacity_tokens: int = 10_000):
+    def __init__(self, span: Span, compute: ComputeThread, scheduler: Scheduler, pass_time: Callable[[float], None]):
+        self.pass_time = pass_time
         self.compute = compute
+        self.scheduler = scheduler
         self.pushed: list[tuple[str, Any]] = []
         self.push_is_slow = asyncio.Event()
         self.push_is_slow.set()
-        self.room = KVRoom(capacity_tokens)
-        self.service = BlockService(span, "model", self.room, compute, self._push, max_length=64)
+        self.service = BlockService(span, "model", scheduler, compute, self._push, max_length=64)
 
     async def _push(self, peer_id: str, request: Any) -> None:
         self.pushed.append((peer_id, request))
@@ -111,10 +114,17 @@ class Server:
             return found
 
 
-def with_server(span: Span, test: Callable[[Server], Awaitable[None]], **options: Any) -> None:
+def with_server(span: Span, test: Callable[[Server], Awaitable[None]], num_pages: int = 300) -> None:
+    passed_s: list[float] = []
+
     async def run() -> None:
-        async with asyncio.timeout(30), ComputeThread() as compute:
-            await test(Server(span, compute, **options))
+        pool = span.new_pool(num_pages)
+        async with (
+            asyncio.timeout(30),
+            ComputeThread() as compute,
+            Scheduler(span, pool, compute, clock=lambda: time.monotonic() + sum(passed_s)) as scheduler,
+        ):
+            await test(Server(span, compute, scheduler, passed_s.append))
 
     asyncio.run(run())
 
@@ -124,8 +134,9 @@ def test_prompts_longer_than_a_piece_of_a_step_are_added_where_they_belong(span:
 
     async def test(server: Server) -> None:
         (found,) = await server.answers(step(hidden_states, prompts, max_length=12))
-        expected = span.step(hidden_states, SessionCache(start=0, end=BLOCKS, max_length=12), prompts=prompts)
+        expected = span.forward(hidden_states, 0, BLOCKS, prompts=prompts)
         torch.testing.assert_close(found, expected, **TOLERANCE)
+        assert server.scheduler.ticks >= 3
 
     with_server(span, test)
 
@@ -209,29 +220,65 @@ def test_one_peer_has_no_more_streams_than_its_share(span: Span) -> None:
 
 def test_a_session_that_finds_no_room_is_refused_and_not_a_bug(span: Span) -> None:
     async def test(server: Server) -> None:
-        with pytest.raises(TooBusy, match="96 tokens of KV room asked for, this server has 50"):
-            await server.answers(step(numbers(1, 3, HIDDEN)))
+        with pytest.raises(TooBusy, match="1 x 64 tokens of KV room asked for, this server has 32"):
+            await server.answers(step(numbers(1, 3, HIDDEN), max_length=64))
         await server.answers(step(numbers(1, 3, HIDDEN), max_length=16))
-        assert server.room.free_tokens == 50
+        assert server.scheduler.free_tokens == PAGE_TOKENS
 
-    with_server(span, test, capacity_tokens=50)
+    with_server(span, test, num_pages=1)
+
+
+def test_room_is_promised_in_full_and_taken_as_it_is_filled(span: Span) -> None:
+    """Petals' clients ask for all that they may ever need, and see it taken off what is available."""
+
+    async def test(server: Server) -> None:
+        async def available() -> int:
+            info = await server.service.rpc_info(ExpertUID(uid=""), "peer")
+            return unpack_info(info.serialized_info)["cache_tokens_available"]
+
+        before = await available()
+        async with server.call(server.service.rpc_inference) as stream:
+            await stream.send(step(numbers(2, 3, HIDDEN), max_length=64))
+            assert await stream.receive(ExpertResponse)
+            assert before - await available() == 2 * 64 * BLOCKS
+            assert server.service.free_kv_tokens == before - 2 * PAGE_TOKENS * BLOCKS
+        assert await available() == before == server.service.free_kv_tokens
+
+    with_server(span, test)
+
+
+def test_a_session_that_was_evicted_is_told_so(span: Span) -> None:
+    async def test(server: Server) -> None:
+        async with server.call(server.service.rpc_inference) as silent:
+            await silent.send(step(numbers(1, 3, HIDDEN), can_replay=True))
+            assert await silent.receive(ExpertResponse)
+            server.pass_time(5.0)
+            await server.answers(step(numbers(1, 3, HIDDEN)))
+            await silent.send(step(numbers(1, 1, HIDDEN)))
+            with pytest.raises(RemoteError, match="Session evicted"):
+                await silent.receive(ExpertResponse)
+
+    with pytest.raises(TooBusy, match="Session evicted"):
+        with_server(span, test, num_pages=1)
 
 
 def test_two_sessions_that_wait_for_room_under_one_id_do_not_replace_one_another(span: Span) -> None:
     async def test(server: Server) -> None:
         opening = step(numbers(1, 3, HIDDEN), session_id="one", alloc_timeout=20.0)
+        cache = SessionCache(start=0, end=BLOCKS, batch_size=2, max_length=PAGE_TOKENS)
         async with contextlib.AsyncExitStack() as stack:
-            async with server.room.reserve(server.room.capacity_tokens):
+            async with server.scheduler.session(cache, first_tokens=1, can_replay=False) as holder:
+                await server.scheduler.step(holder, numbers(2, 1, HIDDEN))
                 streams = [await stack.enter_async_context(server.call(server.service.rpc_inference)) for _ in "ab"]
                 for stream in streams:
                     await stream.send(opening)
-                while len(server.room._given_back._waiters) < 2:  # noqa: ASYNC110
+                while len(server.scheduler._room_waiters._waiters) < 2:  # noqa: ASYNC110
                     await asyncio.sleep(0)
             with pytest.raises(BadMessage, match="session id one is not unique"):
                 await stack.aclose()
-        assert not server.service._sessions and server.room.free_tokens == server.room.capacity_tokens
+        assert not server.service._sessions and server.scheduler.free_tokens == server.scheduler.capacity_tokens
 
-    with_server(span, test)
+    with_server(span, test, num_pages=2)
 
 
 @pytest.mark.parametrize("shape", [(1, 2049), (2, 1449), (4, 1025)])

@@ -1,0 +1,397 @@
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+import transformers
+
+from volunteer.server.kv_cache import PAGE_TOKENS, KVRoomFull, SessionCache
+from volunteer.server.scheduler import (
+    DECODE_TOKENS,
+    FULL_BATCH_ROWS,
+    KVSession,
+    SessionEvicted,
+    Waiting,
+    linger_s,
+    plan_tick,
+)
+from volunteer.server.span import Span
+
+HIDDEN, BLOCKS = 64, 3
+TOLERANCE = {"atol": 1e-4, "rtol": 1e-4}  # float32, added up in another order
+
+NewEngine = Callable[..., Any]
+
+
+# Planning
+
+
+def waiting(left: int = 1, rows: int = 1, blocks: tuple[int, int] = (0, 4)) -> Waiting:
+    return Waiting(rows, left, blocks)
+
+
+def test_nothing_waits_and_nothing_is_planned() -> None:
+    assert plan_tick([], prefill_tokens=100) == {}
+
+
+def test_all_single_tokens_go_together() -> None:
+    steps = [waiting(), waiting(rows=5), waiting(left=8), waiting()]
+    assert plan_tick(steps, prefill_tokens=100) == {0: 1, 1: 1, 2: 8, 3: 1}
+
+
+def test_a_long_prompt_is_cut_and_shares_the_tick_with_single_tokens() -> None:
+    assert plan_tick([waiting(left=1000), waiting(), waiting(rows=9)], prefill_tokens=100) == {0: 90, 1: 1, 2: 1}
+
+
+def test_rows_of_a_prompt_count() -> None:
+    assert plan_tick([waiting(left=1000, rows=3)], prefill_tokens=100) == {0: 33}
+    assert plan_tick([waiting(left=1000, rows=300)], prefill_tokens=100) == {0: 1}
+
+
+def test_prompts_get_their_turn_in_order_of_arrival_and_share_what_is_left() -> None:
+    assert plan_tick([waiting(left=70), waiting(left=1000), waiting(left=500)], prefill_tokens=100) == {0: 70, 1: 30}
+
+
+def test_many_single_tokens_leave_a_quarter_to_prompts() -> None:
+    steps = [waiting(left=1000), *(waiting(rows=40) for _ in range(10))]
+    assert plan_tick(steps, prefill_tokens=100)[0] == 25
+
+
+def test_a_tick_runs_through_the_same_blocks() -> None:
+    steps = [waiting(left=1000), waiting(blocks=(1, 3)), waiting(), waiting(blocks=(1, 3))]
+    assert plan_tick(steps, prefill_tokens=100) == {1: 1, 3: 1}
+
+
+def test_a_step_of_no_tokens_is_answered() -> None:
+    assert plan_tick([waiting(left=0)], prefill_tokens=100) == {0: 0}
+
+
+def linger(now: float, *expected: float) -> float:
+    return linger_s(now, ready_at=10.0, expected=expected, tick_s=1.0, share=0.3)
+
+
+def test_nobody_is_waited_for_unless_expected() -> None:
+    assert linger(10.0) == 0.0
+
+
+def test_a_session_about_to_come_is_waited_for() -> None:
+    assert linger(10.0, 10.1) == pytest.approx(0.1 + 0.03)
+    assert linger(10.05, 10.1, 10.2) == pytest.approx(0.15 + 0.03)
+
+
+def test_the_wait_ends_with_its_share_of_a_tick() -> None:
+    assert linger(10.0, 10.29) == pytest.approx(0.3)
+    assert linger(10.25, 10.29) == pytest.approx(0.05)
+    assert linger(10.31, 10.32) == 0.0
+
+
+def test_who_comes_later_or_is_long_overdue_is_not_waited_for() -> None:
+    assert linger(10.0, 10.31) == 0.0
+    assert linger(10.0, 9.69) == 0.0
+    assert linger(10.0, 9.8) > 0.0
+
+
+# Sessions
+
+
+def numbers(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.fixture(scope="module")
+def span(span_of: Callable[..., Span]) -> Span:
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    config = transformers.BloomConfig(hidden_size=HIDDEN, n_layer=BLOCKS, n_head=4, vocab_size=16)
+    model = transformers.AutoModelForCausalLM.from_config(config).eval()
+    for parameter in model.parameters():
+        parameter.data.normal_(0, 0.2)
+    return span_of(model, 0, BLOCKS)
+
+
+def whole(span: Span, hidden_states: torch.Tensor) -> torch.Tensor:
+    return span.forward(hidden_states, 0, BLOCKS)
+
+
+async def chat(engine: Any, seed: int, prompt: int, tokens: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """A session of its own: a prompt, then token after token. Returns all inputs and all outputs."""
+    inputs = numbers(1, prompt + tokens, HIDDEN, seed=seed)
+    cache = SessionCache(start=0, end=BLOCKS, batch_size=1, max_length=prompt + tokens)
+    async with engine.scheduler.session(cache, first_tokens=prompt, can_replay=False) as session:
+        outputs = [await engine.scheduler.step(session, inputs[:, :prompt])]
+        for at in range(prompt, prompt + tokens):
+            outputs.append(await engine.scheduler.step(session, inputs[:, at : at + 1]))
+    return inputs, torch.cat(outputs, dim=1)
+
+
+def test_sessions_share_ticks_and_get_what_they_get_alone(span: Span, new_engine: NewEngine) -> None:
+    engine = new_engine(span)
+
+    async def all_at_once() -> list[tuple[torch.Tensor, torch.Tensor]]:
+        return await asyncio.gather(*(chat(engine, seed, 3 + 5 * seed, 20) for seed in range(6)))
+
+    for inputs, outputs in engine.run(all_at_once()):
+        torch.testing.assert_close(outputs, whole(span, inputs), **TOLERANCE)
+    assert engine.scheduler.ticks < 6 * 21 / 3  # 126 steps one by one
+    assert engine.scheduler.free_tokens == engine.scheduler.capacity_tokens
+
+
+def test_a_long_prompt_does_not_keep_a_chat_from_its_tokens(span: Span, new_engine: NewEngine) -> None:
+    engine = new_engine(span, prefill_tokens=70)
+    steps_done, prompt_done_at = 0, 0
+
+    async def run() -> None:
+        nonlocal steps_done, prompt_done_at
+        talker, reader = (SessionCache(start=0, end=BLOCKS, batch_size=1, max_length=1100) for _ in range(2))
+        async with (
+            engine.scheduler.session(talker, first_tokens=1, can_replay=False) as first,
+            engine.scheduler.session(reader, first_tokens=1000, can_replay=False) as second,
+        ):
+            await engine.scheduler.step(first, numbers(1, 1, HIDDEN))
+
+            async def read() -> torch.Tensor:
+                nonlocal prompt_done_at
+                outputs: torch.Tensor = await engine.scheduler.step(second, numbers(1, 1000, HIDDEN))
+                prompt_done_at = steps_done
+                return outputs
+
+            prompt = asyncio.create_task(read())
+            for _ in range(30):
+                await engine.scheduler.step(first, numbers(1, 1, HIDDEN))
+                steps_done += 1
+            torch.testing.assert_close(await prompt, whole(span, numbers(1, 1000, HIDDEN)), **TOLERANCE)
+
+    engine.run(run())
+    # 1,000 tokens in 15 pieces; a token that comes just after a tick began is in the one after it.
+    assert 6 <= prompt_done_at <= 16
+
+
+def test_beams_rollbacks_and_different_blocks_share_the_scheduler(span: Span, new_engine: NewEngine) -> None:
+    engine = new_engine(span)
+    texts = numbers(2, 12, HIDDEN)
+
+    async def beams() -> torch.Tensor:
+        cache = SessionCache(start=0, end=BLOCKS, batch_size=2, max_length=20)
+        async with engine.scheduler.session(cache, first_tokens=8, can_replay=False) as session:
+            await engine.scheduler.step(session, texts[:, :8])
+            await engine.scheduler.step(session, texts[:, 8:10])
+            outputs: torch.Tensor = await engine.scheduler.step(
+                session, texts[:, 10:], reorder=(1, 1), start_from_position=9
+            )
+            return outputs
+
+    async def part() -> torch.Tensor:
+        cache = SessionCache(start=1, end=2, batch_size=2, max_length=20)
+        async with engine.scheduler.session(cache, first_tokens=8, can_replay=False) as session:
+            for at in range(11):
+                await engine.scheduler.step(session, texts[:, at : at + 1])
+            outputs: torch.Tensor = await engine.scheduler.step(session, texts[:, 11:])
+            return outputs
+
+    async def run() -> Any:
+        return await asyncio.gather(beams(), part(), *(chat(engine, seed, 4, 10) for seed in range(3)))
+
+    beam_outputs, part_outputs, *chats = engine.run(run())
+    expected = whole(span, torch.cat([texts[[1, 1], :9], texts[:, 10:]], dim=1))[:, 9:]
+    torch.testing.assert_close(beam_outputs, expected, **TOLERANCE)
+    torch.testing.assert_close(part_outputs, span.forward(texts, 1, 2)[:, 11:], **TOLERANCE)
+    for inputs, outputs in chats:
+        torch.testing.assert_close(outputs, whole(span, inputs), **TOLERANCE)
+
+
+def test_prompts_stay_at_their_positions_when_a_step_is_cut(span: Span, new_engine: NewEngine) -> None:
+    engine = new_engine(span, prefill_tokens=16)
+    other = engine.open(1)
+    engine.step(other, numbers(1, 1, HIDDEN))  # somebody else is there, so pieces are short
+    hidden_states, prompts = numbers(1, 100, HIDDEN), numbers(BLOCKS, 1, 40, HIDDEN, seed=1)
+    found = engine.step(engine.open(1, max_length=100), hidden_states, prompts=prompts)
+    torch.testing.assert_close(found, span.forward(hidden_states, 0, BLOCKS, prompts=prompts), **TOLERANCE)
+
+
+# Room
+
+
+def test_sessions_pay_for_what_they_hold_and_not_for_what_they_may(span: Span, new_engine: NewEngine) -> None:
+    engine = new_engine(span, num_pages=16)
+    sessions = [engine.open(1, max_length=16 * PAGE_TOKENS) for _ in range(8)]
+    for session in sessions:
+        engine.step(session, numbers(1, PAGE_TOKENS + 1, HIDDEN))
+    assert engine.scheduler.free_tokens == 0
+    assert engine.scheduler.promised_tokens == 8 * 16 * PAGE_TOKENS * BLOCKS
+
+
+def test_what_can_never_fit_is_refused_at_once(span: Span, new_engine: NewEngine) -> None:
+    engine = new_engine(span, num_pages=4)
+    with pytest.raises(KVRoomFull, match="5 x 32 tokens of KV room asked for, this server has 128"):
+        engine.open(5, max_length=PAGE_TOKENS)
+
+
+def test_a_newcomer_without_room_is_refused_or_waits(span: Span, new_engine: NewEngine) -> None:
+    engine = new_engine(span, num_pages=1)
+
+    async def run() -> None:
+        first = SessionCache(start=0, end=BLOCKS, batch_size=1, max_length=9)
+        second = SessionCache(start=0, end=BLOCKS, batch_size=1, max_length=9)
+        async with engine.scheduler.session(first, first_tokens=1, can_replay=False) as session:
+            await engine.scheduler.step(session, numbers(1, 1, HIDDEN))
+            with pytest.raises(KVRoomFull, match="1 x 1 tokens of KV room asked for, 0 are free"):
+                async with engine.scheduler.session(second, first_tokens=1, can_replay=False):
+                    pass
+
+            async def come() -> torch.Tensor:
+                async with engine.scheduler.session(second, first_tokens=1, can_replay=False, timeout_s=30) as later:
+                    outputs: torch.Tensor = await engine.scheduler.step(later, numbers(1, 1, HIDDEN))
+                    return outputs
+
+            waiter = asyncio.create_task(come())
+            await asyncio.sleep(0.05)
+            assert not waiter.done()
+        torch.testing.assert_close(await waiter, whole(span, numbers(1, 1, HIDDEN)), **TOLERANCE)
+
+    engine.run(run())
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now_s = 1000.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def test_a_silent_session_makes_room_and_learns_of_it_with_its_next_step(span: Span, new_engine: NewEngine) -> None:
+    clock = Clock()
+    engine = new_engine(span, num_pages=2, clock=clock)
+    silent = engine.open(1, can_replay=True)
+    engine.step(silent, numbers(1, PAGE_TOKENS, HIDDEN))
+    fresh = engine.open(1, can_replay=True)
+    engine.step(fresh, numbers(1, PAGE_TOKENS - 1, HIDDEN))
+    clock.now_s += 5
+    engine.step(fresh, numbers(1, 1, HIDDEN))
+    newcomer = engine.open(1)
+    found = engine.step(newcomer, numbers(1, 3, HIDDEN))
+    torch.testing.assert_close(found, whole(span, numbers(1, 3, HIDDEN)), **TOLERANCE)
+    assert silent.is_evicted and not fresh.is_evicted
+    with pytest.raises(SessionEvicted, match="Session evicted"):
+        engine.step(silent, numbers(1, 1, HIDDEN))
+
+
+def test_a_session_that_cannot_begin_again_keeps_its_room(span: Span, new_engine: NewEngine) -> None:
+    clock = Clock()
+    engine = new_engine(span, num_pages=1, clock=clock)
+    session = engine.open(1, max_length=9)
+    first = engine.step(session, numbers(1, 4, HIDDEN))
+    clock.now_s += 5
+    with pytest.raises(KVRoomFull):
+        engine.open(1, max_length=9)
+    rest = engine.step(session, numbers(1, 5, HIDDEN, seed=1))
+    inputs = torch.cat([numbers(1, 4, HIDDEN), numbers(1, 5, HIDDEN, seed=1)], dim=1)
+    torch.testing.assert_close(torch.cat([first, rest], dim=1), whole(span, inputs), **TOLERANCE)
+
+
+def test_when_all_need_more_than_there_is_the_youngest_gives_way(span: Span, new_engine: NewEngine) -> None:
+    engine = new_engine(span, num_pages=4)
+    sessions = [engine.open(1, max_length=3 * PAGE_TOKENS, can_replay=True) for _ in range(2)]
+
+    async def grow(session: KVSession, seed: int) -> torch.Tensor:
+        parts = [
+            await engine.scheduler.step(session, part)
+            for part in numbers(1, 3 * PAGE_TOKENS, HIDDEN, seed=seed).split(8, dim=1)
+        ]
+        return torch.cat(parts, dim=1)
+
+    async def run() -> list[Any]:
+        return await asyncio.gather(*(grow(each, seed) for seed, each in enumerate(sessions)), return_exceptions=True)
+
+    found, evicted = engine.run(run())
+    assert isinstance(evicted, SessionEvicted)
+    torch.testing.assert_close(found, whole(span, numbers(1, 3 * PAGE_TOKENS, HIDDEN)), **TOLERANCE)
+
+
+def test_a_step_without_room_does_not_hold_up_those_that_need_none(span: Span, new_engine: NewEngine) -> None:
+    """It waits, and the tick is planned again without it."""
+    engine = new_engine(span, num_pages=3)
+    modest = engine.open(1, max_length=PAGE_TOKENS)
+    engine.step(modest, numbers(1, 1, HIDDEN))
+    holder = engine.open(1, max_length=PAGE_TOKENS)  # holds a page, says nothing, and cannot be evicted
+    engine.step(holder, numbers(1, 1, HIDDEN))
+    hungry = engine.open(1, max_length=2 * PAGE_TOKENS)
+
+    async def run() -> None:
+        stuck = asyncio.create_task(engine.scheduler.step(hungry, numbers(1, 2 * PAGE_TOKENS, HIDDEN)))
+        await asyncio.sleep(0)
+        for _ in range(5):
+            await engine.scheduler.step(modest, numbers(1, 1, HIDDEN))
+        assert not stuck.done()
+        stuck.cancel()
+        await asyncio.gather(stuck, return_exceptions=True)
+
+    engine.run(run())
+    assert modest.cache.length == 6
+
+
+def test_idle_sessions_give_their_room_back_in_time(span: Span, new_engine: NewEngine) -> None:
+    engine = new_engine(span, idle_s=0.1)
+    session, lasting = engine.open(1, can_replay=True), engine.open(1)
+    for each in (session, lasting):
+        engine.step(each, numbers(1, 1, HIDDEN))
+
+    async def until_evicted() -> None:
+        while not session.is_evicted:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+    engine.run(until_evicted())
+    assert session.cache.num_pages == 0 and lasting.cache.num_pages == 1
+
+
+def test_a_cancelled_step_leaves_no_trace(span: Span, new_engine: NewEngine) -> None:
+    engine = new_engine(span)
+    session = engine.open(1)
+
+    async def run() -> torch.Tensor:
+        cancelled = asyncio.create_task(engine.scheduler.step(session, numbers(1, 5, HIDDEN, seed=9)))
+        await asyncio.sleep(0)
+        cancelled.cancel()
+        await asyncio.gather(cancelled, return_exceptions=True)
+        outputs, _ = await asyncio.gather(chat(engine, 1, 3, 3), asyncio.sleep(0))
+        return outputs[1]
+
+    torch.testing.assert_close(engine.run(run()), whole(span, numbers(1, 6, HIDDEN, seed=1)), **TOLERANCE)
+
+
+def test_a_tick_that_fails_costs_its_sessions_their_caches_and_no_more(
+    span: Span, new_engine: NewEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = new_engine(span)
+    first, second = engine.open(1), engine.open(1)
+    tick = Span.tick
+
+    def failing(self: Span, *arguments: Any) -> Any:
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(Span, "tick", failing)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        engine.step(first, numbers(1, 2, HIDDEN))
+    monkeypatch.setattr(Span, "tick", tick)
+    with pytest.raises(SessionEvicted):
+        engine.step(first, numbers(1, 2, HIDDEN))
+    torch.testing.assert_close(
+        engine.step(second, numbers(1, 2, HIDDEN)), whole(span, numbers(1, 2, HIDDEN)), **TOLERANCE
+    )
+
+
+def test_rows_that_are_busy_are_told(span: Span, new_engine: NewEngine) -> None:
+    clock = Clock()
+    engine = new_engine(span, clock=clock)
+    assert engine.scheduler.free_rows == FULL_BATCH_ROWS
+    session = engine.open(5)
+    engine.step(session, numbers(5, 1, HIDDEN))
+    assert engine.scheduler.free_rows == FULL_BATCH_ROWS - 5
+    clock.now_s += 2
+    assert engine.scheduler.free_rows == FULL_BATCH_ROWS
+
+
+def test_drafted_tokens_count_as_decoding() -> None:
+    assert waiting(left=DECODE_TOKENS).is_decode and waiting(rows=DECODE_TOKENS).is_decode
+    assert not waiting(left=DECODE_TOKENS + 1).is_decode

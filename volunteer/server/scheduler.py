@@ -1,0 +1,512 @@
+"""Continuous batching: which sessions' tokens run next, and which sessions keep their KV room.
+
+Every tick takes all sessions that have a waiting token through the blocks in one call (Orca, Yu et al., OSDI 2022); a
+newcomer joins at the next tick. Long prompts are cut, and their pieces share ticks with the tokens of others
+(Sarathi-Serve, Agrawal et al., OSDI 2024, section 4). Lives in the event loop; torch runs on the compute thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import logging
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self
+
+import torch
+
+from volunteer.server.compute import ComputeThread, Priority
+from volunteer.server.kv_cache import PAGE_TOKENS, KVPool, KVRoomFull, Move, PageTable, SessionCache, pages_of
+from volunteer.server.span import Part, RowPlace, Span, Tick
+
+logger = logging.getLogger(__name__)
+
+DECODE_TOKENS = 64
+"""Rows x new tokens of a step that is not cut: one token of many beams, or some drafted ones of one row."""
+PREFILL_TOKENS = 512
+"""Rows x new tokens in a tick when nobody else waits for tokens."""
+FULL_BATCH_ROWS = 16
+"""From so many rows on, another row costs about as much again: there is nothing left to share."""
+_RECENT_S = 1.0
+"""A session that had a step so recently is being waited for by somebody."""
+_MAX_IDLE_CHECK_S = 5.0
+_LINGER_SHARE = 0.3
+"""Of a tick's time, at most, is waited for sessions that are about to send their next token: being late for a tick
+costs them and the server a whole one."""
+_MIN_IDLE_S = 1.0
+"""A session that has been silent for so long may have to make room for one that is not."""
+_SMOOTHING = 0.3
+_SHORTAGE_CHECK_S = 0.25
+_SHORTAGE_TIMEOUT_S = 10.0
+"""Without room, steps wait so long for sessions that are not waiting themselves to end or to fall silent."""
+
+
+class SessionEvicted(Exception):
+    """The session's KV room was given to others; its client begins again and replays."""
+
+    def __init__(self) -> None:
+        super().__init__("Session evicted")
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A step that waits, as far as planning looks at it."""
+
+    rows: int
+    left: int
+    """Tokens of each row that are still to be computed."""
+    blocks: tuple[int, int]
+
+    @property
+    def is_decode(self) -> bool:
+        return self.rows * self.left <= DECODE_TOKENS
+
+
+def plan_tick(waiting: Sequence[Waiting], *, prefill_tokens: int) -> dict[int, int]:
+    """Which of the steps, in order of arrival, run in the next tick, and how many tokens of each row.
+
+    Short steps go first; what `prefill_tokens` leaves beside them, and at least a quarter of it, goes to long ones in
+    their order. All steps of a tick run through the same blocks: those of the first to go.
+    """
+    by_urgency = sorted(range(len(waiting)), key=lambda index: not waiting[index].is_decode)
+    planned: dict[int, int] = {}
+    budget = prefill_tokens
+    for index in by_urgency:
+        step = waiting[index]
+        if step.blocks != waiting[by_urgency[0]].blocks:
+            continue
+        if step.is_decode:
+            planned[index] = step.left
+            budget = max(prefill_tokens // 4, budget - step.rows * step.left)
+            continue
+        if budget <= 0:
+            break
+        tokens = min(step.left, max(1, budget // step.rows))
+        planned[index] = tokens
+        budget -= tokens * step.rows
+    return planned
+
+
+def linger_s(
+    now: float, *, ready_at: float, expected: Sequence[float], tick_s: float, share: float = _LINGER_SHARE
+) -> float:
+    """How long to wait before the next tick for sessions whose next step is about to come; 0 to start now.
+
+    Args:
+        ready_at: since when there are steps that wait and nothing that runs.
+        expected: when each other session that was served of late is expected to send its next step.
+        tick_s: what a tick takes.
+
+    All times are in seconds of one clock.
+    """
+    slack = share * tick_s
+    latest = ready_at + slack
+    # Whoever is overdue by more than a tick's share is not waited for: it may have come to its end.
+    near = [arrival for arrival in expected if now - slack < arrival <= latest]
+    if not near or now >= latest:
+        return 0.0
+    return min(latest, max(now, *near) + 0.1 * slack) - now
+
+
+@dataclass(eq=False)
+class KVSession:
+    """A session as the scheduler knows it."""
+
+    cache: SessionCache
+    can_replay: bool
+    """Its client begins again by itself when its room was taken."""
+    number: int
+    is_evicted: bool = False
+    answered_at: float = field(default_factory=time.monotonic)
+    think_s: float | None = None
+    """From an answer to the next step, smoothed; None while there was none."""
+    promised_tokens: int = 0
+
+
+@dataclass(eq=False)
+class _Step:
+    """One step on its way through the ticks."""
+
+    session: KVSession
+    hidden_states: torch.Tensor
+    prompts: torch.Tensor | None
+    reorder: tuple[int, ...] | None
+    position: int | None
+    future: asyncio.Future[torch.Tensor]
+    arrived_at: float
+    done: int = 0
+    outputs: list[torch.Tensor] = field(default_factory=list)
+
+    @property
+    def waiting(self) -> Waiting:
+        cache, left = self.session.cache, self.hidden_states.shape[1] - self.done
+        return Waiting(len(cache.rows), left, (cache.start, cache.end))
+
+    @property
+    def first_length(self) -> int:
+        """Tokens in the cache before the next piece."""
+        return self.session.cache.length if self.position is None else self.position
+
+    def part(self, tokens: int) -> Part:
+        """The next piece, of so many tokens of each row."""
+        cache, past = self.session.cache, self.first_length
+        padding = cache.left_padding or (0,) * len(cache.rows)
+        if self.reorder is not None:
+            padding = tuple(padding[row] for row in self.reorder)
+        return Part(
+            self.hidden_states[:, self.done : self.done + tokens],
+            tuple(RowPlace(row.start, past, padded) for row, padded in zip(cache.rows, padding, strict=True)),
+            _from_position(self.prompts, self.done, tokens),
+            self.reorder,
+        )
+
+    def advance(self, tokens: int, output: torch.Tensor, now: float) -> None:
+        """Counts a computed piece as stored; the last one answers the step."""
+        cache = self.session.cache
+        cache.length = self.first_length + tokens
+        if self.reorder is not None:
+            cache.reorder(self.reorder)
+        self.position = self.reorder = None
+        self.done += tokens
+        self.outputs.append(output)
+        if self.done == self.hidden_states.shape[1]:
+            self.session.answered_at = now
+            if not self.future.done():
+                self.future.set_result(torch.cat(self.outputs, dim=1) if len(self.outputs) > 1 else output)
+
+
+class Scheduler:
+    """Gives sessions their KV room and their turns on the compute thread. Use as `async with`.
+
+    Args:
+        span: the blocks.
+        pool: keys and values of all sessions; its pages are this scheduler's to give.
+        compute: where torch runs.
+        prefill_tokens: rows x new tokens that a tick takes at most while somebody else waits for tokens; it bounds the
+            time that a long prompt holds up others.
+        idle_s: a session that can replay and is silent for so long gives its pages back.
+    """
+
+    def __init__(
+        self,
+        span: Span,
+        pool: KVPool,
+        compute: ComputeThread,
+        *,
+        prefill_tokens: int = PREFILL_TOKENS,
+        idle_s: float = 300.0,
+        clock: Callable[[], float] = time.monotonic,
+    ):
+        self._span = span
+        self._pool = pool
+        self._compute = compute
+        self._prefill_tokens = prefill_tokens
+        self._idle_s = idle_s
+        self._clock = clock
+        self._pages = PageTable(pool.num_pages)
+        self._sessions: dict[int, KVSession] = {}
+        self._numbers = itertools.count()
+        self._steps: list[_Step] = []  # in order of arrival
+        self._changed = asyncio.Event()
+        self._room_waiters = asyncio.Event()
+        self._tick_s = 0.0
+        self._tick_ended_at = 0.0
+        self._tasks: tuple[asyncio.Task[None], ...] = ()
+        self.ticks = 0
+        """Calls of the blocks since the start."""
+
+    async def __aenter__(self) -> Self:
+        self._tasks = (asyncio.create_task(self._run()), asyncio.create_task(self._evict_idle()))
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    @property
+    def capacity_tokens(self) -> int:
+        """Of one row, in all blocks of the span."""
+        return self._pages.num_pages * PAGE_TOKENS
+
+    @property
+    def free_tokens(self) -> int:
+        """In pages that nobody holds, of one row."""
+        return self._pages.free_pages * PAGE_TOKENS
+
+    @property
+    def promised_tokens(self) -> int:
+        """Sum of what all open sessions may grow to: rows x maximum length x blocks."""
+        return sum(session.promised_tokens for session in self._sessions.values())
+
+    @property
+    def free_rows(self) -> int:
+        """How many more rows share a tick before each makes it as much longer as it would take alone."""
+        since = self._clock() - _RECENT_S
+        busy = sum(len(each.cache.rows) for each in self._sessions.values() if each.answered_at >= since)
+        return max(0, FULL_BATCH_ROWS - busy)
+
+    # Sessions
+
+    @contextlib.asynccontextmanager
+    async def session(
+        self, cache: SessionCache, *, first_tokens: int, can_replay: bool, timeout_s: float = 0.0
+    ) -> AsyncIterator[KVSession]:
+        """Admits a session when there is room for its first step, and gives all its room back at the end.
+
+        Pages are taken as the session grows, not for all of its maximum length.
+
+        Args:
+            first_tokens: of each row in the first step.
+            timeout_s: how long to wait for room.
+
+        Raises:
+            KVRoomFull: the session could never fit, or there was no room in time.
+        """
+        rows = len(cache.rows)
+        most, first = rows * pages_of(cache.max_length), rows * pages_of(min(first_tokens, cache.max_length))
+        if most > self._pages.num_pages:
+            raise KVRoomFull(
+                f"{rows} x {cache.max_length} tokens of KV room asked for, this server has {self.capacity_tokens}"
+            )
+        deadline = self._clock() + timeout_s
+        while not self._make_room(first):
+            left_s = deadline - self._clock()
+            if left_s <= 0:
+                raise KVRoomFull(f"{rows} x {first_tokens} tokens of KV room asked for, {self.free_tokens} are free")
+            self._room_waiters.clear()
+            with contextlib.suppress(TimeoutError):
+                # Not longer: sessions fall silent without a word.
+                async with asyncio.timeout(min(left_s, _MIN_IDLE_S)):
+                    await self._room_waiters.wait()
+        session = KVSession(
+            cache,
+            can_replay,
+            next(self._numbers),
+            answered_at=self._clock(),
+            promised_tokens=rows * cache.max_length * (cache.end - cache.start),
+        )
+        self._sessions[session.number] = session
+        try:
+            yield session
+        finally:
+            del self._sessions[session.number]
+            self._release(session)
+            self._steps = [step for step in self._steps if step.session is not session]
+
+    async def step(
+        self,
+        session: KVSession,
+        hidden_states: torch.Tensor,
+        *,
+        prompts: torch.Tensor | None = None,
+        reorder: tuple[int, ...] | None = None,
+        start_from_position: int | None = None,
+    ) -> torch.Tensor:
+        """New tokens of one session through its blocks; its cache grows by them.
+
+        Args:
+            hidden_states: [rows, new, hidden] on the CPU, any float dtype; `new` may be 0, which only rolls back and
+                reorders.
+            prompts: [blocks, rows or 1, prefix, hidden], added to the first positions of this step before each block.
+            reorder: row i continues from what row `reorder[i]` was (beam search).
+            start_from_position: forget the tokens from here on first (rollback).
+
+        Returns:
+            [rows, new, hidden] on the CPU in the span's dtype.
+
+        Raises:
+            ValueError: the session would become longer than it asked for, or the rollback is beyond its end.
+            SessionEvicted: its room was given to others.
+            KVRoomFull: there is no room, and nobody who could give some.
+        """
+        if session.is_evicted:
+            raise SessionEvicted
+        session.cache.check(start_from_position, hidden_states.shape[1])
+        now = self._clock()
+        if hidden_states.shape[1] <= DECODE_TOKENS and session.cache.length:
+            think_s = now - session.answered_at
+            before = think_s if session.think_s is None else session.think_s
+            session.think_s = before + _SMOOTHING * (think_s - before)
+        future: asyncio.Future[torch.Tensor] = asyncio.get_running_loop().create_future()
+        step = _Step(session, hidden_states, prompts, reorder, start_from_position, future, now)
+        self._steps.append(step)
+        self._changed.set()
+        try:
+            return await future
+        finally:
+            if step in self._steps:
+                self._steps.remove(step)
+
+    # Ticks
+
+    async def _run(self) -> None:
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            while self._pending():
+                await self._linger()
+                tick = self._next_tick()
+                if tick is not None:
+                    await self._compute_tick(*tick)
+                elif not self._resolve_shortage():
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(_SHORTAGE_CHECK_S):
+                            await self._changed.wait()
+                    self._changed.clear()
+
+    def _pending(self) -> list[_Step]:
+        return [step for step in self._steps if not step.future.done()]
+
+    async def _linger(self) -> None:
+        """Waits a moment for sessions whose next step is about to come, so that one tick takes them all."""
+        while pending := self._pending():
+            busy = {step.session for step in pending}
+            wait_s = linger_s(
+                self._clock(),
+                ready_at=max(self._tick_ended_at, min(step.arrived_at for step in pending)),
+                expected=[
+                    session.answered_at + session.think_s
+                    for session in self._sessions.values()
+                    if session not in busy and session.think_s is not None
+                ],
+                tick_s=self._tick_s,
+            )
+            if wait_s <= 0:
+                return
+            self._changed.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(wait_s):
+                    await self._changed.wait()
+
+    def _next_tick(self) -> tuple[list[tuple[_Step, int]], Tick] | None:
+        """The steps of the next tick with tokens of each row, and the call; None when there is room for none."""
+        steps = self._pending()
+        since = self._clock() - _RECENT_S
+        is_shared = sum(session.answered_at >= since for session in self._sessions.values()) > 1 or len(steps) > 1
+        prefill_tokens = self._prefill_tokens if is_shared else PREFILL_TOKENS
+        while steps:
+            planned = plan_tick([step.waiting for step in steps], prefill_tokens=prefill_tokens)
+            chosen = [(steps[index], tokens) for index, tokens in planned.items()]
+            lacking = self._lacks_room(chosen)
+            if lacking is None:
+                return chosen, self._tick_of(chosen)
+            steps.remove(lacking)
+        return None
+
+    def _lacks_room(self, chosen: Sequence[tuple[_Step, int]]) -> _Step | None:
+        """The first of the steps that would find no room after those before it."""
+        needed = 0
+        for step, tokens in chosen:
+            needed += step.session.cache.pages_missing(step.first_length + tokens)
+            if not self._make_room(needed):
+                return step
+        return None
+
+    def _tick_of(self, chosen: Sequence[tuple[_Step, int]]) -> Tick:
+        moves: list[Move] = []
+        for step, tokens in chosen:
+            for row in step.session.cache.rows:
+                moves += self._pages.grow(row, step.first_length + tokens)
+        # After all rows have their places: what one of them needs can move the others.
+        parts = tuple(step.part(tokens) for step, tokens in chosen)
+        cache = chosen[0][0].session.cache
+        return Tick(cache.start, cache.end, parts, tuple(moves))
+
+    async def _compute_tick(self, chosen: Sequence[tuple[_Step, int]], tick: Tick) -> None:
+        is_decode = any(step.waiting.is_decode for step, _ in chosen)
+        is_plain = all(step.waiting.is_decode for step, _ in chosen)
+        started = self._clock()
+        try:
+            outputs = await self._compute.run(
+                Priority.DECODE if is_decode else Priority.PREFILL, self._span.tick, self._pool, tick
+            )
+        except Exception as error:
+            # How far it came is unknown, and with it what the caches hold: the sessions begin again.
+            for step, _ in chosen:
+                self._evict(step.session, error if len(chosen) == 1 else SessionEvicted())
+            if len(chosen) > 1:
+                logger.warning("A tick of %d sessions failed", len(chosen), exc_info=True)
+            return
+        self.ticks += 1
+        self._tick_ended_at = now = self._clock()
+        if is_plain:
+            self._tick_s += (now - started - self._tick_s) * (_SMOOTHING if self._tick_s else 1.0)
+        for (step, tokens), output in zip(chosen, outputs, strict=True):
+            step.advance(tokens, output, now)
+
+    # Room
+
+    def _make_room(self, num_pages: int) -> bool:
+        """Whether so many pages are free, if need be after taking those of silent sessions, the most silent first."""
+        if num_pages <= self._pages.free_pages:
+            return True
+        silent = [session for session in self._silent(_MIN_IDLE_S) if session.cache.num_pages]
+        if num_pages > self._pages.free_pages + sum(session.cache.num_pages for session in silent):
+            return False
+        for session in silent:
+            if num_pages <= self._pages.free_pages:
+                break
+            self._evict(session, SessionEvicted())
+        return True
+
+    def _silent(self, idle_s: float) -> list[KVSession]:
+        """Sessions that have had no step for so long and can begin again, the most silent first."""
+        busy = {step.session for step in self._steps}
+        before = self._clock() - idle_s
+        silent = [
+            session
+            for session in self._sessions.values()
+            if session.can_replay and session not in busy and session.answered_at < before
+        ]
+        return sorted(silent, key=lambda session: session.answered_at)
+
+    def _resolve_shortage(self) -> bool:
+        """When no step finds room: ends the youngest session that waits, once the others will not free any."""
+        pending = self._pending()
+        if not pending:
+            return False
+        waiting = {step.session for step in pending}
+        others_hold = any(session.cache.num_pages for session in self._sessions.values() if session not in waiting)
+        if others_hold and self._clock() - min(step.arrived_at for step in pending) < _SHORTAGE_TIMEOUT_S:
+            return False
+        # The one that loses least: it can begin again by itself if there is one such, and it has come last.
+        youngest = max(waiting, key=lambda session: (session.can_replay, session.number))
+        error = SessionEvicted() if youngest.can_replay else KVRoomFull("This server has run out of KV room")
+        self._evict(youngest, error)
+        return True
+
+    def _evict(self, session: KVSession, error: Exception) -> None:
+        """Takes the session's room; its waiting step gets `error`, later ones are told that it was evicted."""
+        session.is_evicted = True
+        for step in self._steps:
+            if step.session is session and not step.future.done():
+                step.future.set_exception(error)
+        self._release(session)
+
+    def _release(self, session: KVSession) -> None:
+        for row in session.cache.rows:
+            self._pages.release(row)
+        self._changed.set()
+        self._room_waiters.set()
+
+    async def _evict_idle(self) -> None:
+        while True:
+            await asyncio.sleep(min(_MAX_IDLE_CHECK_S, self._idle_s / 4))
+            for session in self._silent(self._idle_s):
+                if session.cache.num_pages:
+                    logger.info("A session was silent for %.0f s: its KV room is given back", self._idle_s)
+                    self._evict(session, SessionEvicted())
+
+
+def _from_position(prompts: torch.Tensor | None, position: int, num_tokens: int) -> torch.Tensor | None:
+    """The part of deep prompts, [blocks, rows or 1, prefix, hidden], for some of the positions of a step."""
+    if prompts is None or position >= prompts.shape[2]:
+        return None
+    return prompts[:, :, position : position + num_tokens]
