@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import torch
 
-from volunteer.client.model import SwarmForCausalLM
+from volunteer.client.model import BlockingSession, SwarmForCausalLM
+from volunteer.client.session import Session
 
 HIDDEN, BLOCKS = 64, 6
 
@@ -33,12 +34,12 @@ def deep_prompts(rows: int, prefix: int) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("prefix", [0, 2, 5])
-def test_a_long_step_is_sent_in_parts(model: SwarmForCausalLM, monkeypatch: pytest.MonkeyPatch, prefix: int) -> None:
-    monkeypatch.setattr("volunteer.client.session._MAX_STEP_TOKENS", 9)  # 3 rows: 3 tokens at once
+def test_a_long_step_is_sent_in_parts(model: SwarmForCausalLM, prefix: int) -> None:
     inputs = hidden(3, 11)
     prompts = deep_prompts(3, prefix) if prefix else None
     borders: list[torch.Tensor] = []
-    with model.session(max_length=16) as session:
+    in_parts = Session(model.connection.servers, max_length=16, chunk_tokens=9)  # 3 rows: 3 tokens at once
+    with BlockingSession(model.connection, in_parts) as session:
         outputs = session.step(inputs, prompts=prompts, borders=borders)
         following = session.step(hidden(3, 1, seed=1))
     expected = model.blocks(inputs, prompts=prompts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,8 +12,11 @@ import pytest
 import torch
 import transformers
 
+from volunteer.client.hop import MAX_STEP_TOKENS, ServerSession
+from volunteer.client.model import BlockingSession
 from volunteer.client.routing import NoRoute
-from volunteer.client.session import SessionFailed
+from volunteer.client.session import Session, SessionFailed
+from volunteer.swarm.rpc import ExpertRequest, pack_tensor
 
 
 @pytest.fixture(scope="module")
@@ -24,9 +28,8 @@ def hidden(num_tokens: int, *, batch: int = 1, seed: int = 0) -> torch.Tensor:
     return torch.randn(batch, num_tokens, 64, generator=torch.Generator().manual_seed(seed))
 
 
-def undisturbed(swarm: Any, inputs: list[torch.Tensor]) -> list[torch.Tensor]:
-    with swarm.client() as model, model.session(max_length=64) as session:
-        return [session.step(each) for each in inputs]
+def session_of(model: Any, **options: Any) -> BlockingSession:
+    return BlockingSession(model.connection, Session(model.connection.servers, **({"max_length": 64} | options)))
 
 
 def test_an_answer_goes_on_when_a_server_dies_and_two_others_share_its_blocks(
@@ -54,6 +57,98 @@ def test_an_answer_goes_on_when_a_server_dies_and_two_others_share_its_blocks(
         dying = swarm.servers[1]
         outputs = answer(lambda: swarm.stop(dying))
         assert [(hop.start, hop.end) for hop in session.route] == [(0, 2), (2, 4), (4, 6)]
+    for each, reference in zip(outputs, expected, strict=True):
+        torch.testing.assert_close(each, reference, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("knows_padding", [True, False])
+def test_a_prompt_in_pieces_gives_what_it_gives_in_one(
+    random_bloom: Path, start_swarm: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, knows_padding: bool
+) -> None:
+    if not knows_padding:
+        monkeypatch.setattr("volunteer.server.announcer.EXTENSIONS", ())
+    swarm = start_swarm(random_bloom, "0:2", "2:3", "3:6")
+    inputs, following = hidden(37, batch=2), hidden(1, batch=2, seed=1)
+    results = []
+    with swarm.client() as model:
+        for chunk_tokens in (MAX_STEP_TOKENS, 10):
+            borders: list[torch.Tensor] = []
+            with session_of(model, chunk_tokens=chunk_tokens, left_padding=(0, 6)) as session:
+                outputs = [session.step(inputs, borders=borders), session.step(following)]
+                session.rollback(3)
+                outputs.append(session.step(hidden(20, batch=2, seed=2)))
+            # What stands at a padded position depends on who computes it, and is looked at by nobody.
+            results.append([each[:, 6:] for each in (*borders, outputs[0])] + [outputs[1], outputs[2][:, 3:]])
+    assert len(results[0]) == 3 + 3
+    for whole, pieces in zip(*results, strict=True):
+        torch.testing.assert_close(pieces, whole, atol=1e-4, rtol=1e-4)
+
+
+def test_a_prompt_goes_on_when_a_server_dies_amid_its_pieces(
+    random_bloom: Path, start_swarm: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    swarm = start_swarm(random_bloom, "0:2", "2:4", "4:6")
+    inputs = hidden(60)
+    prompts = hidden(6 * 3, seed=4).reshape(6, 1, 3, 64)
+    with swarm.client() as model:
+        with session_of(model, chunk_tokens=5) as session:
+            expected = session.step(inputs, prompts=prompts)
+        swarm.start("2:3")
+        swarm.start("3:4")
+        dying = swarm.servers[1]
+        send, sent_by_dying = ServerSession.send, 0
+
+        async def send_and_kill(self: ServerSession, *arguments: Any) -> Any:
+            nonlocal sent_by_dying
+            if self._target.hop.peer_id == dying.peer_id:
+                sent_by_dying += 1
+                if sent_by_dying == 6:
+                    await asyncio.to_thread(swarm.stop, dying)
+            return await send(self, *arguments)
+
+        monkeypatch.setattr(ServerSession, "send", send_and_kill)
+        with session_of(model, chunk_tokens=5) as session:
+            outputs = session.step(inputs, prompts=prompts)
+            route = [(hop.start, hop.end) for hop in session.route]
+    assert sent_by_dying >= 6
+    assert route == [(0, 2), (2, 3), (3, 4), (4, 6)]
+    torch.testing.assert_close(outputs, expected, atol=1e-4, rtol=1e-4)
+
+
+def test_a_failed_step_leaves_no_trace(random_bloom: Path, start_swarm: Callable[..., Any]) -> None:
+    swarm = start_swarm(random_bloom, "0:3", "3:6")
+    with swarm.client() as model, session_of(model) as session:
+        first = session.step(hidden(3))
+        model.connection.servers.patience_s = 0.0
+        swarm.stop(swarm.servers[1])
+        with pytest.raises(NoRoute):
+            session.step(hidden(2, seed=1))
+        swarm.start("3:6")
+        model.connection.servers.patience_s = 20.0
+        after = session.step(hidden(1, seed=2))
+        session.rollback(0)
+        torch.testing.assert_close(session.step(hidden(3)), first, atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(session.step(hidden(1, seed=2)), after, atol=1e-5, rtol=1e-5)
+
+
+def test_a_session_that_its_server_lost_is_opened_there_again(
+    random_bloom: Path, start_swarm: Callable[..., Any]
+) -> None:
+    swarm = start_swarm(random_bloom, "0:3", "3:6")
+    inputs = [hidden(5), hidden(1, seed=1)]
+    with swarm.client() as model:
+        with session_of(model) as session:
+            expected = [session.step(each) for each in inputs]
+        with session_of(model) as session:
+            outputs = [session.step(inputs[0])]
+            route = session.route
+            lost = session._session._hops[1].sessions[0]
+            # A bad request costs the session: the server answers it with an error and forgets the rest.
+            bad = ExpertRequest(tensors=[pack_tensor(torch.empty(0))] * 3)
+            model.connection.run(lost._stream.send(bad))
+            outputs.append(session.step(inputs[1]))
+            assert session.route == route
+        assert not model.connection.servers._failures
     for each, reference in zip(outputs, expected, strict=True):
         torch.testing.assert_close(each, reference, atol=1e-5, rtol=1e-5)
 

@@ -1,216 +1,37 @@
-"""A route in use: steps of a sequence through it, the history of what each hop was sent, failover.
+"""A route in use: steps of a sequence through it, pipelined where they are long, and failover.
 
-Runs in the event loop of the swarm node. Knows hidden states, not tokens of text.
+Runs in the event loop of the swarm node; `rollback` and `reorder` may come from another thread between two steps.
+Knows hidden states, not tokens of text.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-import uuid
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any
 
 import torch
 
+from volunteer.client.hop import MAX_STEP_TOKENS, History, HopInUse, Sink, Target
 from volunteer.client.routing import Hop
 from volunteer.client.servers import ServerTable
 from volunteer.errors import Unavailable
-from volunteer.swarm.records import ServerRecord, block_uid
-from volunteer.swarm.rpc import (
-    BadMessage,
-    ExpertRequest,
-    ExpertResponse,
-    MessageStream,
-    Method,
-    PeerLost,
-    RemoteError,
-    pack_metadata,
-    pack_tensor,
-    unpack_tensor,
-)
+from volunteer.swarm.rpc import BadMessage, PeerLost, RemoteError
 
 logger = logging.getLogger(__name__)
 
-# Petals' constant; a closed connection is noticed at once, this is for a peer that is silent.
-_STEP_TIMEOUT_S = 180.0
-_CLOSE_TIMEOUT_S = 1.0
-_MAX_STEP_TOKENS = 2048
-"""Rows x new tokens in one message: what Petals' servers take by default."""
+CHUNK_TOKENS = 128
+"""Rows x positions in one message of a long step. Matrix products are at full speed from about so many rows on, and
+Petals' servers run up to so many in one go; more would leave the servers behind the first one waiting for longer."""
 _MAX_ATTEMPTS = 8
 _FIRST_RETRY_S = 0.25
-_ARGUMENTS: tuple[tuple[bytes, ...], dict[str, bytes]] = ((b"__T0", b"__T1", b"__T2"), {})
-_NO_PROMPTS = pack_tensor(torch.empty(0))
-_NO_HYPO_IDS = pack_tensor(torch.empty(0, dtype=torch.int64))
+_EVICTED = "Session evicted"
+"""What servers answer who gave a silent session's KV room to others."""
 
 
 class SessionFailed(Unavailable):
     """The servers of the route kept failing."""
-
-
-class _History:
-    """Everything that a hop was given, [batch, length, hidden]: what a replacement has to be told.
-
-    The buffer doubles, so that a token costs a row and not a copy of all rows before it.
-    """
-
-    def __init__(self) -> None:
-        self.length = 0
-        self.prompts: dict[int, torch.Tensor] = {}
-        """Position of a step -> the deep prompts that came with it, [blocks, batch or 1, prefix, hidden]."""
-        self._buffer: torch.Tensor | None = None
-
-    def append(self, hidden_states: torch.Tensor) -> None:
-        end = self.length + hidden_states.shape[1]
-        if self._buffer is None or self._buffer.shape[1] < end:
-            batch_size, _, hidden_size = hidden_states.shape
-            grown = hidden_states.new_empty(batch_size, max(64, end, 2 * self.length), hidden_size)
-            if self._buffer is not None:
-                grown[:, : self.length] = self._buffer[:, : self.length]
-            self._buffer = grown
-        self._buffer[:, self.length : end] = hidden_states
-        self.length = end
-
-    def __getitem__(self, positions: slice) -> torch.Tensor:
-        if self._buffer is None:
-            raise IndexError("nothing was sent yet")
-        return self._buffer[:, : self.length][:, positions]
-
-    def truncate(self, length: int) -> None:
-        self.length = min(self.length, length)
-        self.prompts = {position: prompts for position, prompts in self.prompts.items() if position < length}
-
-    def reorder(self, rows: torch.Tensor) -> None:
-        if self._buffer is not None:
-            self._buffer[:, : self.length] = self._buffer[:, : self.length].index_select(0, rows)
-        for position, prompts in self.prompts.items():
-            if prompts.shape[1] > 1:
-                self.prompts[position] = prompts.index_select(1, rows)
-
-
-class _ServerSession:
-    """One `rpc_inference` call: some rows of the batch in some blocks of one server.
-
-    Args:
-        rows: which rows of the batch.
-        padding: positions at the start that this server never sees, because it knows no padding and has one row.
-    """
-
-    def __init__(self, rows: slice, padding: int):
-        self.rows = rows
-        self.padding = padding
-        self.cached = 0
-        """Positions of the sequence, padding included, that are in the server's KV cache or left out of it."""
-        self.reorder: torch.Tensor | None = None
-        """Rows to be reordered by the next step, [batch] int64."""
-        self._stream: MessageStream | None = None
-        self._session_id = ""
-
-    async def step(
-        self,
-        servers: ServerTable,
-        hop: Hop,
-        hidden_states: torch.Tensor,
-        prompts: torch.Tensor | None,
-        *,
-        opening: dict[str, Any],
-    ) -> torch.Tensor:
-        """Sends one step, [rows, new, hidden], after the positions that are cached, and returns what comes back."""
-        metadata: dict[str, Any] = {}
-        if self._stream is None:
-            self._stream = await servers.node.open_stream(hop.peer_id, Method.INFERENCE)
-            self._session_id = str(uuid.uuid4())
-            metadata |= opening
-        metadata |= {
-            "session_id": self._session_id,
-            "step_id": str(uuid.uuid4()),
-            "start_from_position": max(0, self.cached - self.padding),
-            "args_structure": _ARGUMENTS,
-        }
-        request = ExpertRequest(
-            uid=" ".join(block_uid(servers.prefix, index) for index in range(hop.start, hop.end)),
-            tensors=[
-                pack_tensor(hidden_states),
-                _NO_PROMPTS if prompts is None else pack_tensor(prompts),
-                _NO_HYPO_IDS if self.reorder is None else pack_tensor(self.reorder),
-            ],
-            metadata=pack_metadata(metadata),
-        )
-        try:
-            async with asyncio.timeout(_STEP_TIMEOUT_S):
-                await self._stream.send(request)
-                response = await self._stream.receive(ExpertResponse)
-        except TimeoutError:
-            raise PeerLost(f"no answer within {_STEP_TIMEOUT_S:.0f} s") from None
-        if response is None or len(response.tensors) != 1:
-            raise BadMessage("an answer without hidden states")
-        outputs = unpack_tensor(response.tensors[0])
-        if outputs.shape != hidden_states.shape or not outputs.is_floating_point():
-            raise BadMessage(f"{outputs.dtype} of shape {tuple(outputs.shape)} for {tuple(hidden_states.shape)}")
-        self.reorder = None
-        return outputs.to(hidden_states.dtype)
-
-    def forget(self) -> None:
-        """Drops the connection; the next step opens a new one and starts at position 0."""
-        if self._stream is not None:
-            self._stream.close()
-        self._stream, self.cached, self.reorder = None, 0, None
-
-    async def close(self) -> None:
-        """Says goodbye, so that the server frees its KV room now."""
-        if self._stream is None:
-            return
-        with contextlib.suppress(PeerLost, TimeoutError):
-            async with asyncio.timeout(_CLOSE_TIMEOUT_S):
-                await self._stream.send(ExpertRequest())
-                await self._stream.send_end()
-        self.forget()
-
-
-@dataclass
-class _HopInUse:
-    """A hop, its history, and the session (or one session a row) that it has on its server."""
-
-    hop: Hop
-    record: ServerRecord
-    history: _History
-    sessions: list[_ServerSession] = field(default_factory=list)
-
-    @property
-    def keeps_rollbacks(self) -> bool:
-        """Petals 2.2 and older ignore `start_from_position`: going back there means starting again."""
-        return bool(self.record.extensions) or not (self.record.version or "").startswith(("1.", "2.0", "2.1", "2.2"))
-
-    def connect(self, batch_size: int, left_padding: tuple[int, ...] | None) -> None:
-        if left_padding is None or "left_padding" in self.record.extensions:
-            self.sessions = [_ServerSession(slice(0, batch_size), 0)]
-        else:
-            self.sessions = [_ServerSession(slice(row, row + 1), left_padding[row]) for row in range(batch_size)]
-
-    def reorder(self, rows: torch.Tensor, left_padding: tuple[int, ...] | None) -> None:
-        self.history.reorder(rows)
-        if len(self.sessions) == 1 and self.sessions[0].padding == 0:
-            session = self.sessions[0]
-            if session.cached:
-                session.reorder = rows if session.reorder is None else session.reorder[rows]
-            return
-        for row, session in enumerate(self.sessions):
-            if rows[row] != row:
-                session.cached = 0
-                if not self.keeps_rollbacks:
-                    session.forget()
-            session.padding = left_padding[row] if left_padding is not None else 0
-
-    def truncate(self, position: int) -> None:
-        self.history.truncate(position)
-        for session in self.sessions:
-            if session.cached > position:
-                if self.keeps_rollbacks:
-                    session.cached = position
-                else:
-                    session.forget()
 
 
 class Session:
@@ -222,6 +43,8 @@ class Session:
         servers: whom to ask.
         max_length: tokens that the sequence may grow to.
         left_padding: padding positions at the start of each row; servers that know no padding get a session a row.
+        chunk_tokens: rows x positions in one message. What is longer is cut, and while a server computes one piece, the
+            server after it has the piece before it.
     """
 
     def __init__(
@@ -232,6 +55,7 @@ class Session:
         end: int | None = None,
         max_length: int,
         left_padding: Sequence[int] | None = None,
+        chunk_tokens: int = CHUNK_TOKENS,
     ):
         self.start = start
         self.end = servers.num_blocks if end is None else end
@@ -239,8 +63,13 @@ class Session:
         self.position = 0
         self._servers = servers
         self._left_padding = tuple(left_padding) if left_padding is not None and any(left_padding) else None
-        self._hops: list[_HopInUse] = []
+        self._chunk_tokens = min(chunk_tokens, MAX_STEP_TOKENS)
+        self._hops: list[HopInUse] = []
         self._batch_size: int | None = None
+        self._changes: list[Callable[[], None]] = []
+        """Rollbacks and reorderings since the last step."""
+        self._failures = 0
+        """Of servers in this step."""
 
     @property
     def route(self) -> tuple[Hop, ...]:
@@ -270,34 +99,24 @@ class Session:
             SessionFailed: servers kept failing.
         """
         self._check(hidden_states, prompts)
-        num_new = hidden_states.shape[1]
-        if num_new == 0:
+        if hidden_states.shape[1] == 0:
             return hidden_states
-        first, end = self.position, self.position + num_new
-        inputs, done, index, failures = hidden_states, self.start, 0, 0
-        while done < self.end:
-            if index == len(self._hops):
-                self._hops += await self._find_hops(done, self.end)
-            hop = self._hops[index]
-            try:
-                inputs, first = await self._forward(hop, inputs, first, end, prompts)
-            except (PeerLost, RemoteError, BadMessage) as error:
-                failures += 1
-                self._servers.record_failure(hop.hop.peer_id)
-                if failures >= _MAX_ATTEMPTS:
-                    raise SessionFailed(f"Blocks {hop.hop.start}-{hop.hop.end - 1} keep failing: {error}") from error
-                logger.warning("%s failed in blocks %s:%s: %s", hop.hop.peer_id, hop.hop.start, hop.hop.end, error)
-                if failures > 1:
-                    await asyncio.sleep(_FIRST_RETRY_S * 2 ** (failures - 2))
-                await self._replace(index)
-                continue
-            self._servers.record_success(hop.hop.peer_id)
-            if borders is not None:
-                borders.append(inputs[:, inputs.shape[1] - num_new :])
-            done = hop.hop.end
-            index += 1
-        self.position = end
-        return inputs[:, inputs.shape[1] - num_new :]
+        changes, self._changes = self._changes, []
+        for change in changes:
+            change()
+        outputs = _Outputs(self.position)
+        try:
+            await self._run(hidden_states, prompts, outputs)
+        except BaseException:
+            # The step did not happen: whoever asks again begins where it began.
+            for hop in self._hops:
+                hop.truncate(self.position)
+            raise
+        if borders is not None:
+            borders += [hop.history[self.position :].clone() for hop in self._hops[1:]]
+            borders.append(outputs.joined())
+        self.position += hidden_states.shape[1]
+        return outputs.joined()
 
     def rollback(self, position: int) -> None:
         """Forgets the tokens from `position` on; the servers are told with the next step.
@@ -308,8 +127,12 @@ class Session:
         if not 0 <= position <= self.position:
             raise ValueError(f"cannot go back to position {position} of {self.position}")
         self.position = position
-        for hop in self._hops:
-            hop.truncate(position)
+
+        def change() -> None:
+            for hop in self._hops:
+                hop.truncate(position)
+
+        self._changes.append(change)
 
     def reorder(self, rows: torch.Tensor) -> None:
         """Row i goes on from what row `rows[i]` was, [batch] int64; the servers are told with the next step."""
@@ -319,10 +142,14 @@ class Session:
             raise ValueError(f"{rows.dtype} of shape {tuple(rows.shape)} for {self._batch_size} rows")
         if not ((rows >= 0) & (rows < self._batch_size)).all():
             raise ValueError(f"there are {self._batch_size} rows")
-        if self._left_padding is not None:
-            self._left_padding = tuple(self._left_padding[row] for row in rows.tolist())
-        for hop in self._hops:
-            hop.reorder(rows, self._left_padding)
+
+        def change() -> None:
+            if self._left_padding is not None:
+                self._left_padding = tuple(self._left_padding[row] for row in rows.tolist())
+            for hop in self._hops:
+                hop.reorder(rows, self._left_padding)
+
+        self._changes.append(change)
 
     async def close(self) -> None:
         """Ends the session on all servers; never waits long."""
@@ -349,67 +176,116 @@ class Session:
             if not fits or prompts.shape[1] not in (1, batch_size) or prompts.shape[2] > num_new:
                 raise ValueError(f"prompts of shape {tuple(prompts.shape)} for {self.end - self.start} blocks")
 
-    async def _forward(
-        self, hop: _HopInUse, inputs: torch.Tensor, first: int, end: int, prompts: torch.Tensor | None
-    ) -> tuple[torch.Tensor, int]:
-        """Takes inputs for positions `first:end`; returns outputs, and the position of the first of them."""
-        history = hop.history
-        if prompts is not None:
-            history.prompts[self.position] = prompts[hop.hop.start - self.start : hop.hop.end - self.start]
-        if history.length < end:
-            history.append(inputs[:, history.length - first :])
-        if not hop.sessions:
-            hop.connect(inputs.shape[0], self._left_padding)
-        since = min(session.cached for session in hop.sessions)
-        outputs = inputs.new_zeros(inputs.shape[0], end - since, inputs.shape[2])
-        results = await asyncio.gather(
-            *(self._advance(hop, session, end, outputs, since) for session in hop.sessions), return_exceptions=True
-        )
-        for result in results:
-            if result is not None:
-                raise result
-        return outputs, since
+    async def _run(self, hidden_states: torch.Tensor, prompts: torch.Tensor | None, outputs: _Outputs) -> None:
+        """Brings every hop to the end of this step."""
+        self._failures = 0
+        if not self._hops:
+            self._hops = await self._find_hops(self.start, self.end)
+        end = self.position + hidden_states.shape[1]
+        for hop in self._hops:
+            if prompts is not None:
+                part = prompts[hop.hop.start - self.start : hop.hop.end - self.start]
+                hop.history.prompts[self.position] = part
+        self._hops[0].history.extend(self.position, hidden_states)
+        if all(hop.is_one_message(end) for hop in self._hops):
+            for hop in tuple(self._hops):  # one after another anyway, so nothing is spent on tasks
+                await self._bring(hop, end, outputs.add)
+        else:
+            await _together(self._bring(hop, end, outputs.add) for hop in self._hops)
 
-    async def _advance(
-        self, hop: _HopInUse, session: _ServerSession, end: int, outputs: torch.Tensor, since: int
-    ) -> None:
-        """Brings one server session up to position `end`; its answers go to `outputs[:, position - since]`."""
-        opening: dict[str, Any] = {"max_length": self.max_length, "points": 0.0, "active_adapter": None}
-        if self._left_padding is not None and session.padding == 0 and len(hop.sessions) == 1:
-            opening["left_padding"] = self._left_padding
-        history = hop.history
-        session.cached = max(session.cached, min(session.padding, end))
-        # Deep prompts belong to the first positions of the step that brought them: a replay is cut where they were.
-        cuts = sorted({position for position in history.prompts if session.cached < position < end} | {end})
-        num_rows = len(outputs[session.rows])
-        for cut in cuts:
-            while session.cached < cut:
-                at = session.cached
-                prompts = history.prompts.get(at)
-                if prompts is not None and prompts.shape[1] > 1:
-                    prompts = prompts[:, session.rows]
-                prefix = 0 if prompts is None else prompts.shape[2]
-                step_end = min(cut, at + max(1, prefix, _MAX_STEP_TOKENS // num_rows))
-                outputs[session.rows, at - since : step_end - since] = await session.step(
-                    self._servers, hop.hop, history[at:step_end][session.rows], prompts, opening=opening
-                )
-                session.cached = step_end
+    async def _bring(self, hop: HopInUse, end: int, at_the_end: Sink) -> None:
+        """Brings a hop to position `end`, or those that take its place when it fails."""
 
-    async def _find_hops(self, start: int, end: int) -> list[_HopInUse]:
+        def hand_on(first: int, outputs: torch.Tensor) -> None:
+            following = self._hops.index(hop) + 1
+            if following < len(self._hops):
+                self._hops[following].history.extend(first, outputs)
+            else:
+                at_the_end(first, outputs)
+
+        try:
+            await hop.bring(end, hand_on)
+        except (PeerLost, RemoteError, BadMessage) as error:
+            instead = await self._replace(hop, error)
+        else:
+            hop.is_second_try = False
+            self._servers.record_success(hop.hop.peer_id)
+            return
+        if len(instead) == 1:
+            await self._bring(instead[0], end, at_the_end)
+        else:
+            await _together(self._bring(each, end, at_the_end) for each in instead)
+
+    async def _find_hops(self, start: int, end: int) -> list[HopInUse]:
         batch_size = self._batch_size or 1
         route = await self._servers.route(start, end, kv_tokens_needed=self.max_length * batch_size)
-        return [_HopInUse(hop, self._servers.servers[hop.peer_id].record, _History()) for hop in route.hops]
+        opening = {"max_length": self.max_length, "points": 0.0, "active_adapter": None, "can_replay": True}
+        hops = []
+        for hop in route.hops:
+            record = self._servers.servers[hop.peer_id].record
+            target = Target.of(self._servers.node, self._servers.prefix, hop, record)
+            hops.append(HopInUse(target, History(), opening, self._chunk_tokens))
+            hops[-1].connect(batch_size, self._left_padding)
+        return hops
 
-    async def _replace(self, index: int) -> None:
-        """Puts other servers in the place of a failed hop; the first of them inherits its history."""
-        failed = self._hops[index]
-        for session in failed.sessions:
-            session.forget()
-        replacements = await self._find_hops(failed.hop.start, failed.hop.end)
+    async def _replace(self, failed: HopInUse, error: Exception) -> list[HopInUse]:
+        """Puts other servers in the place of a failed hop; the first of them inherits its history.
+
+        A server that lives and has only lost or given away our session is itself the first choice.
+        """
+        hop = failed.hop
+        is_evicted = isinstance(error, RemoteError) and str(error) == _EVICTED
+        lost_session = isinstance(error, RemoteError) and failed.answered
+        failed.forget()
+        self._failures += 1
+        if self._failures >= _MAX_ATTEMPTS:
+            raise SessionFailed(f"Blocks {hop.start}-{hop.end - 1} keep failing: {error}") from error
+        if (is_evicted or lost_session) and not failed.is_second_try:
+            logger.info("%s has our session no more, it is opened again: %s", hop.peer_id, error)
+            failed.is_second_try = True
+            return [failed]
+        if not is_evicted:
+            self._servers.record_failure(hop.peer_id)
+        logger.warning("%s failed in blocks %s:%s: %s", hop.peer_id, hop.start, hop.end, error)
+        if self._failures > 1:
+            await asyncio.sleep(_FIRST_RETRY_S * 2 ** (self._failures - 2))
+        replacements = await self._find_hops(hop.start, hop.end)
         replacements[0].history = failed.history
         if len(replacements) > 1:
             prompts = failed.history.prompts
             for each in replacements:
-                part = slice(each.hop.start - failed.hop.start, each.hop.end - failed.hop.start)
+                part = slice(each.hop.start - hop.start, each.hop.end - hop.start)
                 each.history.prompts = {position: all_blocks[part] for position, all_blocks in prompts.items()}
+        index = self._hops.index(failed)
         self._hops[index : index + 1] = replacements
+        return replacements
+
+
+class _Outputs:
+    """What comes out of the last hop from position `first` on, piece by piece; after a replay older ones come again."""
+
+    def __init__(self, first: int):
+        self._end = first
+        self._pieces: list[torch.Tensor] = []
+
+    def add(self, first: int, outputs: torch.Tensor) -> None:
+        new = outputs[:, max(0, self._end - first) :]
+        if new.shape[1] > 0:
+            self._pieces.append(new)
+            self._end += new.shape[1]
+
+    def joined(self) -> torch.Tensor:
+        if len(self._pieces) > 1:
+            self._pieces = [torch.cat(self._pieces, dim=1)]
+        return self._pieces[0]
+
+
+async def _together(coroutines: Iterable[Coroutine[Any, Any, None]]) -> None:
+    """Runs all at the same time; the first error ends the others."""
+    tasks = [asyncio.create_task(coroutine) for coroutine in coroutines]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
