@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from volunteer.bench.options import BENCHMARKS, BLOOM_560M_SHAPE, SMOLLM2, BenchOptions
+from volunteer.bench.options import BENCHMARKS, BLOOM_560M_SHAPE, SMOLLM2, BenchOptions, Outputs, judged
 from volunteer.errors import ExitCode, UserError
 from volunteer.settings import DATA_DIR_VARIABLE, default_data_dir
 
@@ -90,6 +90,10 @@ def _parser() -> argparse.ArgumentParser:
     serving.add_argument("--device", help="cpu, cuda, cuda:1, mps (default: the best there is)")
     serving.add_argument("--dtype", choices=["float32", "bfloat16", "float16"], help="of activations and weights")
     serving.add_argument("--quantization", choices=["none", "int8", "nf4"], help="of the weights")
+    serving.add_argument("--kv-tokens", type=int, metavar="N", help="room for N tokens of all sessions together")
+    serving.add_argument(
+        "--session-idle", type=float, metavar="SECONDS", help="a session silent for so long gives its room back"
+    )
     serving.add_argument("--public-name", metavar="NAME", help="shown to others in lists of servers")
     serving.add_argument("--json-events", action="store_true", help="print one JSON object a line on standard output")
 
@@ -128,18 +132,44 @@ def _add_bench(commands: Any) -> argparse.ArgumentParser:
         "benchmarks", nargs="*", type=_benchmark, metavar="NAME", help=f"{', '.join(BENCHMARKS)} (default: all)"
     )
     bench.add_argument(
+        "--all", action="store_true", help="all runs that this project has goals for, each with its own model"
+    )
+    defaults = BenchOptions(data_dir=Path())
+    bench.add_argument(
         "--model",
-        default=BLOOM_560M_SHAPE,
+        default=defaults.model,
         help=f"{BLOOM_560M_SHAPE} (random weights, the default), {SMOLLM2} (the embedded one), a folder or a Hub name",
     )
     bench.add_argument("--revision", help="of the Hub repository")
-    bench.add_argument("--servers", type=_count, default=3, metavar="N", help="on loopback (default: 3)")
-    bench.add_argument("--rounds", type=_count, default=4, metavar="N", help="after a warm-up (default: 4)")
-    bench.add_argument("--new-tokens", type=_count, default=32, metavar="N", help="in an answer (default: 32)")
-    bench.add_argument("--prompt-tokens", type=_count, default=16, metavar="N", help="default: 16")
+    bench.add_argument(
+        "--quantization", choices=["none", "int8", "nf4"], default=defaults.quantization, help="of the workers' weights"
+    )
+    servers = ", ".join(f"{name} {servers}" for name, servers in BENCHMARKS.items())
+    bench.add_argument("--servers", type=_count, metavar="N", help=f"on loopback (default: {servers})")
+    bench.add_argument("--chats", type=_count, nargs="+", metavar="N", help="at once, in concurrent (default: 8 16)")
+    for name, what in (
+        ("rounds", "after a warm-up"),
+        ("new-tokens", "in an answer"),
+        ("prompt-tokens", "in a question"),
+        ("prefill-tokens", "in the long prompt of prefill"),
+        ("lookup-tokens", "drafted at a time in speculation"),
+        ("kv-tokens", "of KV room in kv"),
+    ):
+        default = getattr(defaults, name.replace("-", "_"))
+        bench.add_argument(f"--{name}", type=_count, metavar="N", default=default, help=f"{what} (default: {default})")
+    bench.add_argument(
+        "--one-way-ms",
+        type=float,
+        metavar="MS",
+        default=1000 * defaults.one_way_s,
+        help="between all peers, in delay and speculation (default: 50)",
+    )
     bench.add_argument("--json", type=Path, metavar="FILE", help="write all numbers there")
-    # How bench starts itself again as the process it compares with.
+    bench.add_argument("--plot", type=Path, metavar="FILE", help="draw them there, as PNG")
+    bench.add_argument("--out", type=Path, metavar="DIR", help="write results.txt, results.json and results.png there")
+    # How bench starts itself again as the processes that it needs beside it.
     bench.add_argument("--reference", type=Path, metavar="FOLDER", help=argparse.SUPPRESS)
+    bench.add_argument("--relay", action="store_true", help=argparse.SUPPRESS)
     return bench
 
 
@@ -218,6 +248,8 @@ def _serve(options: argparse.Namespace) -> int:
         "device": options.device,
         "dtype": options.dtype,
         "quantization": options.quantization,
+        "kv_tokens": options.kv_tokens,
+        "session_idle_s": options.session_idle,
         "public_name": options.public_name,
     }
     serve_options = ServeOptions(
@@ -264,6 +296,12 @@ def _bench(options: argparse.Namespace) -> int:
         serve_reference(options.reference)
         return ExitCode.OK
 
+    if options.relay:
+        from volunteer.bench.relay import serve_relays
+
+        serve_relays()
+        return ExitCode.OK
+
     from volunteer.bench.run import run_bench
 
     bench_options = BenchOptions(
@@ -271,14 +309,28 @@ def _bench(options: argparse.Namespace) -> int:
         benchmarks=tuple(name for name in BENCHMARKS if name in (options.benchmarks or BENCHMARKS)),
         model=options.model,
         revision=options.revision,
+        quantization=options.quantization,
         rounds=options.rounds,
         new_tokens=options.new_tokens,
         prompt_tokens=options.prompt_tokens,
         servers=options.servers,
-        json_file=options.json,
+        chats=tuple(options.chats or BenchOptions.chats),
+        prefill_tokens=options.prefill_tokens,
+        one_way_s=options.one_way_ms / 1000,
+        lookup_tokens=options.lookup_tokens,
+        kv_tokens=options.kv_tokens,
     )
+    folder = options.out
+    outputs = Outputs(
+        text=folder / "results.txt" if folder else None,
+        json=options.json or (folder / "results.json" if folder else None),
+        plot=options.plot or (folder / "results.png" if folder else None),
+    )
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+    runs = judged(bench_options) if options.all else [bench_options]
     with _terminated_like_interrupted():
-        return run_bench(bench_options, out=sys.stdout, messages=sys.stderr)
+        return run_bench(runs, outputs, out=sys.stdout, messages=sys.stderr)
 
 
 @contextlib.contextmanager

@@ -157,6 +157,7 @@ def local_swarm(
     work_dir: Path,
     *,
     options: Sequence[str] = (),
+    own_options: Sequence[Sequence[str]] = (),
     threads: int | None = None,
 ) -> Iterator[list[tuple[Worker, Member]]]:
     """Workers on loopback, one for each span, ready to serve; all are gone when the `with` ends.
@@ -165,6 +166,7 @@ def local_swarm(
         model: a folder, or a name that each worker looks up for itself.
         work_dir: for the workers' data.
         options: of serving, the same for all.
+        own_options: more of each worker, in the order of the spans.
         threads: of torch in each worker; None for what the environment says, or else one.
     """
     workers: list[Worker] = []
@@ -175,7 +177,8 @@ def local_swarm(
             # The first starts the swarm; the others start side by side and join it.
             join = ["--initial-peers", *listening[0]["maddrs"]] if listening else ["--new-swarm"]
             where = ["--model", model, "--blocks", f"{start}:{end}", "--host-maddrs", "/ip4/127.0.0.1/tcp/0"]
-            worker = Worker([*where, *join, *options], work_dir / f"worker-{number}", threads=threads)
+            own = own_options[number] if own_options else ()
+            worker = Worker([*where, *join, *options, *own], work_dir / f"worker-{number}", threads=threads)
             workers.append(stack.enter_context(worker))
             if not listening:
                 listening.append(worker.wait_for("listening"))

@@ -8,43 +8,97 @@ import os
 import signal
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import psutil
 
-from volunteer.bench.options import BenchOptions
+from volunteer.bench.options import BenchOptions, Outputs
 from volunteer.bench.run import run_bench
 from volunteer.local_swarm import child_environment, program_command
 
 
-def test_a_tiny_model_is_measured_with_equal_tokens_and_sane_ratios(random_bloom: Path, tmp_path: Path) -> None:
+def measure(benchmark: str, model: Path, tmp_path: Path, **options: Any) -> tuple[dict[str, Any], str]:
+    """The numbers of one benchmark and its table, from one short round."""
+    sizes = {"rounds": 1, "new_tokens": 4, "prompt_tokens": 5, "servers": 1} | options
+    run = BenchOptions(data_dir=tmp_path / "data", model=str(model), benchmarks=(benchmark,), **sizes)
     results = tmp_path / "results.json"
-    options = BenchOptions(
-        data_dir=tmp_path / "data",
-        model=str(random_bloom),
-        rounds=1,
-        new_tokens=4,
-        prompt_tokens=5,
-        servers=2,
-        json_file=results,
-    )
     out = io.StringIO()
     before = psutil.Process().children(recursive=True)
-    assert run_bench(options, out=out, messages=io.StringIO()) == 0
+    assert run_bench([run], Outputs(json=results), out=out, messages=io.StringIO()) == 0
     assert set(psutil.Process().children(recursive=True)) <= set(before)
+    (measured,) = json.loads(results.read_text(encoding="utf-8"))["runs"]
+    assert measured["benchmark"] == benchmark
+    if "exactness" in measured:
+        exactness = measured["exactness"]
+        # What the seeds of this test give: no two logits lie so close that rounding could decide.
+        assert exactness["equal"] == exactness["answers"] > 0
+    return measured, out.getvalue()
 
-    written = json.loads(results.read_text(encoding="utf-8"))
-    single, hop = written["benchmarks"]["single"], written["benchmarks"]["hop"]
-    assert single["equal_rounds"] == 1
-    (measured,) = single["rounds"]
-    assert len(measured["local"]["token_ids"]) == 4
-    assert measured["local"]["token_ids"] == measured["swarm"]["token_ids"]
-    # Wide bounds: a machine in the middle of other work is no failure, a mixed-up unit is.
-    assert 0.005 < measured["ratio"] < 20
-    assert measured["ratio"] == measured["swarm"]["tokens_per_s"] / measured["local"]["tokens_per_s"]
-    assert single["summary"]["ratio"]["median"] == measured["ratio"]
-    assert hop["hops"] == 2
+
+def median(measured: dict[str, Any], name: str) -> float:
+    return measured["summary"][name]["median"]
+
+
+# Bounds are wide: a machine in the middle of other work is no failure, a mixed-up unit is.
+
+
+def test_single_has_equal_tokens_and_a_sane_ratio(random_bloom: Path, tmp_path: Path) -> None:
+    single, table = measure("single", random_bloom, tmp_path, servers=2)
+    (answers,) = single["answers"]
+    assert len(answers["local"]["token_ids"]) == 4
+    assert answers["local"]["token_ids"] == answers["swarm"]["token_ids"]
+    assert 0.005 < median(single, "ratio") < 20
+    assert single["rounds"][0]["ratio"] == answers["swarm"]["tokens_per_s"] / answers["local"]["tokens_per_s"]
+    assert "same tokens" in table
+
+
+def test_concurrent_chats_have_equal_tokens_and_sane_ratios(random_bloom: Path, tmp_path: Path) -> None:
+    concurrent, table = measure("concurrent", random_bloom, tmp_path, chats=(2, 3))
+    # Three one after another, two and three at once.
+    assert concurrent["exactness"]["answers"] == 8
+    assert 0.1 < median(concurrent, "ratio_3") < 10
+    assert 0 < median(concurrent, "gap_p50_s_3") <= median(concurrent, "slowest_gap_s_3") < 20
+    assert "3 at once" in table
+
+
+def test_prefill_measures_the_prompt_and_what_it_does_to_another_chat(random_bloom: Path, tmp_path: Path) -> None:
+    prefill, table = measure("prefill", random_bloom, tmp_path, prefill_tokens=48)
+    # A prompt three times, and the other chat.
+    assert prefill["exactness"]["answers"] == 4
+    assert 0.005 < median(prefill, "pipelined_ratio") < 50
+    assert 0 < median(prefill, "slowest_gap_s") < 20
+    assert "slowest gap ms" in table
+
+
+def test_a_hop_costs_milliseconds(random_bloom: Path, tmp_path: Path) -> None:
+    hop, table = measure("hop", random_bloom, tmp_path)
+    assert hop["hops"] == 1
     assert 0 < hop["p50_s"] <= hop["p90_s"] < 1
-    assert "same tokens" in out.getvalue() and "p50 ms" in out.getvalue()
+    assert "p50 ms" in table
+
+
+def test_distance_delays_every_hop(random_bloom: Path, tmp_path: Path) -> None:
+    delay, table = measure("delay", random_bloom, tmp_path, servers=2, one_way_s=0.02)
+    # To the first server, to the second, and back; timers are never early.
+    assert 3 * 0.02 < 1 / median(delay, "far_tokens_per_s") < 5
+    assert 0.02 <= median(delay, "held_s") < 1
+    assert min(delay["pings_s"].values()) >= 2 * 0.02
+    assert "one way ms" in table
+
+
+def test_speculation_gives_the_same_tokens_with_fewer_steps(random_bloom: Path, tmp_path: Path) -> None:
+    speculation, table = measure("speculation", random_bloom, tmp_path, one_way_s=0.005, new_tokens=16)
+    assert speculation["exactness"]["answers"] == 4
+    assert 1 <= median(speculation, "tokens_a_step") <= 11
+    assert "with lookup" in table
+
+
+def test_more_sessions_are_admitted_than_could_be_set_aside(random_bloom: Path, tmp_path: Path) -> None:
+    kv, table = measure("kv", random_bloom, tmp_path, kv_tokens=3200)
+    assert kv["sessions"]["max_length set aside"] == 1
+    assert 4 <= kv["sessions"]["admitted"] <= kv["sessions"]["limit: what is used"] == 10
+    assert kv["admitted"]["wrong"] == 0
+    assert "sessions" in table
 
 
 def test_an_interrupt_in_the_middle_leaves_no_process(random_bloom: Path, tmp_path: Path) -> None:

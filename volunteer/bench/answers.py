@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,10 +15,16 @@ from transformers.generation.streamers import BaseStreamer
 @dataclass(frozen=True)
 class Answer:
     token_ids: tuple[int, ...]
-    first_token_s: float
-    """From the question to the first new token."""
-    last_token_s: float
-    """From the question to the last new token."""
+    times_s: tuple[float, ...]
+    """From the question to each time that tokens came out; several may come at once."""
+
+    @property
+    def first_token_s(self) -> float:
+        return self.times_s[0]
+
+    @property
+    def last_token_s(self) -> float:
+        return self.times_s[-1]
 
     @property
     def tokens_per_s(self) -> float:
@@ -28,6 +35,11 @@ class Answer:
     def step_s(self) -> float:
         """Of one token after the first."""
         return (self.last_token_s - self.first_token_s) / max(1, len(self.token_ids) - 1)
+
+    @property
+    def gaps_s(self) -> list[float]:
+        """Between one token, or several that came at once, and the next."""
+        return [after - before for before, after in itertools.pairwise(self.times_s)]
 
 
 class _Stopwatch(BaseStreamer):
@@ -67,9 +79,8 @@ def greedy_answer(model: Any, prompt_ids: Sequence[int], new_tokens: int, **argu
         streamer=stopwatch,
         **arguments,
     )
-    _, first_token_s, *later_s = stopwatch.times_s
     token_ids = tuple(outputs[0, inputs.shape[1] :].tolist())
-    return Answer(token_ids, first_token_s, later_s[-1] if later_s else first_token_s)
+    return Answer(token_ids, tuple(stopwatch.times_s[1:]))
 
 
 def random_prompt(vocabulary: int, num_tokens: int, *, seed: int) -> list[int]:

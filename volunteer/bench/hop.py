@@ -8,6 +8,7 @@ the client's part, packing, two libp2p daemons each way, and the server's hand-o
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import statistics
 import time
 from collections.abc import Callable
@@ -15,15 +16,17 @@ from collections.abc import Callable
 import torch
 
 from volunteer.bench.checkpoints import hop_shape, save_random
-from volunteer.bench.rounds import Result, Round, Stage, run_rounds
-from volunteer.bench.single import FLOAT32_ON_CPU
+from volunteer.bench.report import Bar, Chart, Result
+from volunteer.bench.rounds import Round, Stage, run_rounds
 from volunteer.bench.statistics import quantile, spread
+from volunteer.bench.swarms import format_options
 from volunteer.bench.table import Table
 from volunteer.client.model import SwarmForCausalLM
 from volunteer.local_swarm import even_spans, local_swarm
-from volunteer.models.loading import NumberFormat, load_blocks
-from volunteer.server.kv_cache import SessionCache
-from volunteer.server.span import Span
+from volunteer.models.linear import NumberFormat
+from volunteer.models.loading import load_blocks
+from volunteer.server.kv_cache import pages_of
+from volunteer.server.span import Part, RowPlace, Span, Tick
 from volunteer.swarm_model import SwarmModel, open_swarm_model
 
 COMPUTE, SWARM = "compute", "swarm"
@@ -33,21 +36,22 @@ STEPS = 100
 
 def measure_hop(stage: Stage) -> Result:
     """Half and nine tenths of the steps cost at most so much per hop."""
-    hops, width = stage.options.servers, stage.model.family.hidden_size
+    hops, width = stage.options.servers_of("hop"), stage.model.family.hidden_size
     folder = stage.work_dir / "hop" / "model"
     save_random(hop_shape(width, hops), folder, std=0.02)
     model = open_swarm_model(str(folder), models_dir=stage.work_dir)
     span = _span(model)
+    pool = span.new_pool(pages_of(STEPS + 1))
     token = torch.randn(1, 1, width, generator=torch.Generator().manual_seed(0))
 
     def compute(number: int) -> list[float]:
-        cache = SessionCache(start=0, end=hops, max_length=STEPS + 1)
-        return timed_steps(lambda: span.step(token, cache))
+        past = itertools.count()
+        return timed_steps(lambda: span.tick(pool, _one_token(token, next(past), hops)))
 
     stage.say(f"hop: starting {hops} workers ...")
     with (
         local_swarm(
-            str(folder), even_spans(hops, hops), stage.work_dir / "hop", options=FLOAT32_ON_CPU, threads=1
+            str(folder), even_spans(hops, hops), stage.work_dir / "hop", options=format_options("none"), threads=1
         ) as members,
         SwarmForCausalLM.join(model, initial_peers=members[0][1].maddrs) as swarm,
     ):
@@ -80,6 +84,10 @@ def _span(model: SwarmModel) -> Span:
         device=cpu,
     )
     return Span(model.family, 0, blocks, torch.float32, cpu)
+
+
+def _one_token(token: torch.Tensor, past: int, num_blocks: int) -> Tick:
+    return Tick(0, num_blocks, (Part(token, (RowPlace(start=0, past=past, padding=0),)),))
 
 
 def timed_steps(step: Callable[[], object]) -> list[float]:
@@ -130,4 +138,9 @@ def report(title: str, rounds: list[Round[list[float]]], hops: int) -> Result:
             for done, each in zip(rounds, per_round, strict=True)
         ],
     }
-    return Result(table, values, [done.load for done in rounds])
+    medians = spread([1000 * quantile(each, 0.5) for each in per_round])
+    bars = [
+        Bar("half of the steps", medians),
+        Bar("nine tenths", spread([1000 * quantile(each, 0.9) for each in per_round])),
+    ]
+    return Result(table, values, [done.load for done in rounds], Chart(title, "ms a hop", bars))

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-BENCHMARKS = ("single", "hop")
-"""All there are, in the order in which they run."""
+BENCHMARKS: Mapping[str, int] = {
+    "single": 2,
+    "concurrent": 1,
+    "prefill": 2,
+    "hop": 3,
+    "delay": 3,
+    "speculation": 3,
+    "kv": 1,
+}
+"""All there are, in the order in which they run, and the servers of each unless others are asked for."""
 
 BLOOM_560M_SHAPE = "bloom-560m-shape"
 SMOLLM2 = "smollm2"
@@ -14,13 +24,52 @@ SMOLLM2 = "smollm2"
 
 @dataclass(frozen=True)
 class BenchOptions:
+    """One run of one or more benchmarks."""
+
     data_dir: Path
-    benchmarks: tuple[str, ...] = BENCHMARKS
+    benchmarks: tuple[str, ...] = tuple(BENCHMARKS)
     model: str = BLOOM_560M_SHAPE
     """One of the names above, a folder, or a Hub name."""
     revision: str | None = None
+    quantization: str = "none"
+    """Of the workers' weights; what they are compared with is always float32."""
     rounds: int = 4
     new_tokens: int = 32
     prompt_tokens: int = 16
-    servers: int = 3
-    json_file: Path | None = None
+    servers: int | None = None
+    chats: tuple[int, ...] = (8, 16)
+    """At once, in `concurrent`."""
+    prefill_tokens: int = 1024
+    one_way_s: float = 0.05
+    """Between all peers, in `delay` and `speculation`."""
+    lookup_tokens: int = 10
+    """Drafted at a time, in `speculation`."""
+    kv_tokens: int = 8192
+    """KV room of the worker in `kv`, in tokens of each block."""
+
+    def servers_of(self, benchmark: str) -> int:
+        return self.servers or BENCHMARKS[benchmark]
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Files for what was measured; the folders exist."""
+
+    text: Path | None = None
+    json: Path | None = None
+    plot: Path | None = None
+
+
+def judged(options: BenchOptions) -> list[BenchOptions]:
+    """Every run that a goal of the project is stated for, with the sizes of `options`."""
+    bloom = dataclasses.replace(options, model=BLOOM_560M_SHAPE, revision=None, quantization="none", servers=None)
+    smollm2 = dataclasses.replace(bloom, model=SMOLLM2)
+    return [
+        dataclasses.replace(bloom, benchmarks=("single",)),
+        dataclasses.replace(smollm2, benchmarks=("single",)),
+        dataclasses.replace(smollm2, benchmarks=("single",), quantization="int8"),
+        dataclasses.replace(bloom, benchmarks=("concurrent",)),
+        dataclasses.replace(bloom, benchmarks=("concurrent",), servers=2, chats=options.chats[:1]),
+        dataclasses.replace(bloom, benchmarks=("prefill", "hop", "delay")),
+        dataclasses.replace(smollm2, benchmarks=("delay", "speculation", "kv")),
+    ]

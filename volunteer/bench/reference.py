@@ -1,154 +1,145 @@
 """The model as `transformers` runs it, in a process of its own with one thread: what the swarm is compared with.
 
-Both ends are here. They speak JSON lines over the child's standard input and output; the child ends with its input, so
-it cannot outlive the one who asks. Each kind of request is one method of `_Reference`.
+Both ends are here. Each kind of request is one method of `_Reference`.
 """
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import json
-import os
-import subprocess
+import statistics
 import sys
-import tempfile
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import IO, Any, Self
+from typing import Any
 
 import torch
 from transformers import AutoModelForCausalLM
 
 from volunteer.bench.answers import Answer, greedy_answer
-from volunteer.errors import UserError
-from volunteer.local_swarm import child_environment, program_command
+from volunteer.bench.child import ChildProcess, answer_all, answers_only
 
 REFERENCE_OPTION = "--reference"
-_STOP_TIMEOUT_S = 5.0
 
 
-class ReferenceFailed(UserError):
-    """The local model could not be loaded or run."""
-
-
-class ReferenceProcess:
-    """The asking end. Use as `with`; the model loads meanwhile, and the first answer waits for it.
+class ReferenceProcess(ChildProcess):
+    """The asking end. Everything is timed in the child, so that the way to it does not count.
 
     Args:
         folder: a whole checkpoint.
     """
 
     def __init__(self, folder: Path):
-        self._folder = folder
+        super().__init__([REFERENCE_OPTION, str(folder)], f"The local model in {folder}")
 
-    def __enter__(self) -> Self:
-        self._log = tempfile.TemporaryFile("w+")
-        self._process = subprocess.Popen(
-            [*program_command(), "bench", REFERENCE_OPTION, str(self._folder)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._log,
-            text=True,
-            env=child_environment(1),
-            start_new_session=True,  # Ctrl-C is for the one who asks
-        )
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if error is None:
-            with contextlib.suppress(OSError):
-                self._input.close()
-        else:
-            self._process.kill()  # it may be in the middle of a long answer, and has nothing to lose
-        try:
-            self._process.wait(_STOP_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        with contextlib.suppress(OSError):
-            self._input.close()
-        self._output.close()
-        self._log.close()
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
-
-    def greedy(self, prompt_ids: Sequence[int], new_tokens: int) -> Answer:
-        """Timed in the child, so that the way to it does not count."""
-        answer = self._ask("greedy", prompt_ids=list(prompt_ids), new_tokens=new_tokens)
-        return Answer(tuple(answer.pop("token_ids")), **answer)
+    def greedy(self, prompt_ids: Sequence[int], new_tokens: int, **arguments: Any) -> Answer:
+        """As `greedy_answer`."""
+        answer = self.ask("greedy", prompt_ids=list(prompt_ids), new_tokens=new_tokens, more=arguments)
+        return Answer(tuple(answer["token_ids"]), tuple(answer["times_s"]))
 
     def gaps(self, prompt_ids: Sequence[int], token_ids: Sequence[int]) -> list[float]:
         """How far apart the two largest logits are at each token of an answer."""
-        return self._ask("gaps", prompt_ids=list(prompt_ids), token_ids=list(token_ids))
+        return self.ask("gaps", prompt_ids=list(prompt_ids), token_ids=list(token_ids))
 
-    def _ask(self, method: str, **arguments: Any) -> Any:
-        try:
-            self._input.write(json.dumps({"method": method, "arguments": arguments}) + "\n")
-            self._input.flush()
-        except OSError:
-            pass  # it has died: what it said last comes with the missing answer
-        return self._receive()
+    def rows_s(self, num_rows: int, past_tokens: int, steps: int) -> float:
+        """Median seconds of one token for each of `num_rows` sequences in one batch: all blocks, no head."""
+        return self.ask("rows_s", num_rows=num_rows, past_tokens=past_tokens, steps=steps)
 
-    def _receive(self) -> Any:
-        line = self._output.readline()
-        if not line:
-            self._log.seek(0)
-            raise ReferenceFailed(f"The local model in {self._folder} ended unasked.\n{self._log.read()[-2000:]}")
-        message = json.loads(line)
-        if "error" in message:
-            raise ReferenceFailed(f"The local model in {self._folder} failed: {message['error']}")
-        return message["answer"]
+    def limits(self) -> Limits:
+        """What the machine could do at this moment, see `Limits`."""
+        return Limits(**self.ask("limits"))
 
-    @property
-    def _input(self) -> IO[str]:
-        return self._process.stdin  # type: ignore[return-value]
+
+@dataclasses.dataclass(frozen=True)
+class Limits:
+    """The least time that one thread of this machine needs for float32 weights, whatever program runs it."""
+
+    read_s: float
+    """To read all weights of the blocks once, which every step has to."""
+    read_head_s: float
+    multiply_s: float
+    """For one token's multiplications in the blocks, at the speed of a large matrix product."""
 
     @property
-    def _output(self) -> IO[str]:
-        return self._process.stdout  # type: ignore[return-value]
+    def token_s(self) -> float:
+        """One token of one chat, head included."""
+        return max(self.read_s, self.multiply_s) + self.read_head_s
+
+    def rows_s(self, num_rows: int) -> float:
+        """One token for each of so many chats, blocks alone."""
+        return max(self.read_s, num_rows * self.multiply_s)
+
+    def prefill_s(self, num_tokens: int) -> float:
+        """A prompt of so many tokens, and its first token; attention, which grows with the square, is left out."""
+        return max(self.read_s, num_tokens * self.multiply_s) + self.read_head_s
 
 
 class _Reference:
     """The answering end: every public method is a request, its result is sent as JSON."""
 
     def __init__(self, folder: Path):
-        self._model = AutoModelForCausalLM.from_pretrained(
+        self._model: Any = AutoModelForCausalLM.from_pretrained(
             folder, dtype=torch.float32, local_files_only=True, trust_remote_code=False
         ).eval()
 
-    def greedy(self, *, prompt_ids: list[int], new_tokens: int) -> dict[str, Any]:
-        return dataclasses.asdict(greedy_answer(self._model, prompt_ids, new_tokens))
+    def greedy(self, *, prompt_ids: list[int], new_tokens: int, more: dict[str, Any]) -> dict[str, Any]:
+        return dataclasses.asdict(greedy_answer(self._model, prompt_ids, new_tokens, **more))
 
     @torch.inference_mode()
     def gaps(self, *, prompt_ids: list[int], token_ids: list[int]) -> list[float]:
-        logits = self._model(torch.tensor([prompt_ids + token_ids[:-1]])).logits[0, len(prompt_ids) - 1 :]
+        logits = self._model(
+            torch.tensor([prompt_ids + token_ids[:-1]]), use_cache=False, logits_to_keep=len(token_ids)
+        ).logits[0]
         largest = logits.topk(2, dim=-1).values  # [new tokens, 2]
         return (largest[:, 0] - largest[:, 1]).tolist()
+
+    @torch.inference_mode()
+    def rows_s(self, *, num_rows: int, past_tokens: int, steps: int) -> float:
+        blocks = self._model.base_model  # without the head
+        token_ids = torch.randint(0, self._model.config.vocab_size, (num_rows, past_tokens + steps + 1))
+        cache = blocks(token_ids[:, :past_tokens], use_cache=True).past_key_values
+        times_s = []
+        for position in range(past_tokens, past_tokens + steps + 1):
+            started = time.perf_counter()
+            blocks(token_ids[:, position : position + 1], past_key_values=cache, use_cache=True)
+            times_s.append(time.perf_counter() - started)
+        return statistics.median(times_s[1:])
+
+    @torch.inference_mode()
+    def limits(self) -> dict[str, Any]:
+        ends = [self._model.get_input_embeddings().weight, self._model.get_output_embeddings().weight]
+        ends_ids = {id(each) for each in ends}
+        block_numbers = sum(each.numel() for each in self._model.parameters() if id(each) not in ends_ids)
+        bytes_per_s, products_per_s = _read_speed(), _multiply_speed()
+        return dataclasses.asdict(
+            Limits(
+                read_s=4 * block_numbers / bytes_per_s,
+                read_head_s=4 * ends[1].numel() / bytes_per_s,
+                multiply_s=block_numbers / products_per_s,
+            )
+        )
+
+
+def _read_speed() -> float:
+    """Bytes/s from memory, the best of some passes over more than the caches hold."""
+    numbers = torch.ones(32 * 1024 * 1024)  # 128 MiB
+    return 4 * numbers.numel() / min(_seconds(numbers.sum) for _ in range(5))
+
+
+def _multiply_speed() -> float:
+    """Multiplications (with their additions)/s of a large matrix product, the best of some."""
+    matrix = torch.ones(1024, 1024)
+    return 1024**3 / min(_seconds(lambda: matrix @ matrix) for _ in range(5))
+
+
+def _seconds(function: Any) -> float:
+    started = time.perf_counter()
+    function()
+    return time.perf_counter() - started
 
 
 def serve_reference(folder: Path) -> None:
     """Answers requests on standard input until it ends. Runs in the child."""
-    # Whatever libraries print goes to the log; the pipe is for answers alone.
-    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     torch.set_num_threads(1)
-    _answer_all(_Reference(folder), sys.stdin, answers)
-
-
-def _answer_all(reference: _Reference, requests: Iterable[str], answers: IO[str]) -> None:
-    def say(message: dict[str, Any]) -> None:
-        answers.write(json.dumps(message) + "\n")
-        answers.flush()
-
-    for line in requests:
-        request = json.loads(line)
-        try:
-            say({"answer": getattr(reference, request["method"])(**request["arguments"])})
-        except Exception as error:  # the asker shows it and ends us
-            say({"error": f"{type(error).__name__}: {error}"})
+    with answers_only() as answers:
+        answer_all(_Reference(folder), sys.stdin, answers)

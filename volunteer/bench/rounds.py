@@ -5,14 +5,14 @@ Knows nothing of models. A benchmark is one function that takes a `Stage` and re
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from volunteer.bench.machine import Load, LoadMeter
 from volunteer.bench.options import BenchOptions
-from volunteer.bench.table import Table
+from volunteer.bench.report import Result
 from volunteer.swarm_model import SwarmModel
 
 Measured = TypeVar("Measured")
@@ -31,17 +31,6 @@ class Stage:
     """For files that nobody needs afterwards."""
     say: Callable[[str], None]
     """Tells the person what is going on."""
-
-
-@dataclass(frozen=True)
-class Result:
-    """What each benchmark gives back."""
-
-    table: Table
-    values: dict[str, Any]
-    """The same and more, for JSON."""
-    loads: Sequence[Load]
-    """Of each round."""
 
 
 Benchmark = Callable[[Stage], Result]

@@ -2,44 +2,54 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
-from volunteer.bench.answers import Answer, greedy_answer, random_prompt
+from volunteer.bench.answers import Answer, random_prompt
 from volunteer.bench.reference import ReferenceProcess
-from volunteer.bench.rounds import Result, Round, Stage, run_rounds
-from volunteer.bench.statistics import NEAR_TIE, Agreement, Spread, agreement, spread
-from volunteer.bench.table import Table
-from volunteer.client.model import SwarmCache, SwarmForCausalLM
-from volunteer.local_swarm import even_spans, local_swarm
+from volunteer.bench.report import (
+    Bar,
+    Chart,
+    Column,
+    Result,
+    exactness_notes,
+    exactness_values,
+    round_table,
+    round_values,
+    summarise,
+)
+from volunteer.bench.rounds import Round, Stage, Turn, run_rounds
+from volunteer.bench.statistics import Agreement, agreement
+from volunteer.bench.swarms import in_words, joined_swarm, spans_of, through_swarm
 
-LOCAL, SWARM = "local", "swarm"
-FLOAT32_ON_CPU = ("--device", "cpu", "--dtype", "float32", "--quantization", "none")
+LIMITS, LOCAL, SWARM = "limits", "local", "swarm"
+COLUMNS = (
+    Column("local_tokens_per_s", "local tokens/s"),
+    Column("swarm_tokens_per_s", "swarm tokens/s"),
+    Column("ratio", "ratio", 3),
+    Column("step_ratio", "ratio of steps", 3),
+)
 
 
 def measure_single(stage: Stage) -> Result:
     """Tokens/s of both, their ratio in each round, and whether the tokens are the same ones."""
     options, model = stage.options, stage.model
-    folder = model.checkpoint.folder
-    spans = even_spans(model.family.num_blocks, options.servers)
+    spans = spans_of(stage, options.servers_of("single"))
     prompts = [
         random_prompt(model.family.config.vocab_size, options.prompt_tokens, seed=number)
         for number in range(options.rounds + 1)
     ]
-    stage.say(f"single: starting {options.servers} workers and transformers ...")
-    with (
-        ReferenceProcess(folder) as reference,
-        local_swarm(str(folder), spans, stage.work_dir / "single", options=FLOAT32_ON_CPU, threads=1) as members,
-        SwarmForCausalLM.join(model, initial_peers=members[0][1].maddrs) as swarm,
-    ):
-        rounds = run_rounds(
-            {
-                LOCAL: lambda number: reference.greedy(prompts[number], options.new_tokens),
-                SWARM: lambda number: _through_swarm(swarm, prompts[number], options.new_tokens),
-            },
+    stage.say(f"single: starting {len(spans)} workers and transformers ...")
+    with ReferenceProcess(model.checkpoint.folder) as reference, joined_swarm(stage, spans) as swarm:
+        contestants: dict[str, Turn[Any]] = {
+            LIMITS: lambda number: reference.limits(),
+            LOCAL: lambda number: reference.greedy(prompts[number], options.new_tokens),
+            SWARM: lambda number: through_swarm(swarm, prompts[number], options.new_tokens),
+        }
+        rounds: list[Round[Any]] = run_rounds(
+            contestants,
             rounds=options.rounds,
             on_round=lambda done: stage.say(
-                f"single: round {done.number} of {options.rounds}, ratio {compare(done).ratio:.3f}"
+                f"single: round {done.number} of {options.rounds}, ratio {row_of(done, len(spans))['ratio']:.3f}"
             ),
         )
         agreements = [
@@ -50,133 +60,71 @@ def measure_single(stage: Stage) -> Result:
             )
             for done in rounds
         ]
+    weights = "float32" if options.quantization == "none" else f"{options.quantization} (local float32)"
     title = (
-        f"single: one greedy answer of {options.new_tokens} tokens to {options.prompt_tokens}, float32, "
-        f"through {options.servers} servers of {'+'.join(str(end - start) for start, end in spans)} blocks"
+        f"single: one greedy answer of {options.new_tokens} tokens to {options.prompt_tokens}, {weights}, "
+        f"through {in_words(spans)}"
     )
     return report(title, rounds, agreements, len(spans))
 
 
-def _through_swarm(model: SwarmForCausalLM, prompt_ids: list[int], new_tokens: int) -> Answer:
-    cache = SwarmCache(model, len(prompt_ids) + new_tokens)
-    try:
-        return greedy_answer(model, prompt_ids, new_tokens, past_key_values=cache)
-    finally:
-        cache.close()
-
-
-@dataclasses.dataclass(frozen=True)
-class Comparison:
-    """The two answers of one round."""
-
-    ratio: float
-    """Tokens/s of the swarm over those of the local model, whole answers."""
-    step_ratio: float
-    """The same without prompt and first token."""
-    added_step_s: float
-    """How much longer one token takes through the swarm."""
-
-
-def compare(done: Round[Answer]) -> Comparison:
-    local, swarm = done[LOCAL], done[SWARM]
+def row_of(done: Round[Any], hops: int) -> dict[str, float]:
+    """The numbers of one round."""
+    local, swarm, limits = done[LOCAL], done[SWARM], done[LIMITS]
     # Without a second token there is no step to time.
     step_ratio = local.step_s / swarm.step_s if swarm.step_s > 0 else local.first_token_s / swarm.first_token_s
-    return Comparison(swarm.tokens_per_s / local.tokens_per_s, step_ratio, swarm.step_s - local.step_s)
+    added_s = swarm.step_s - local.step_s
+    return {
+        "local_tokens_per_s": local.tokens_per_s,
+        "swarm_tokens_per_s": swarm.tokens_per_s,
+        "ratio": swarm.tokens_per_s / local.tokens_per_s,
+        "step_ratio": step_ratio,
+        "added_step_s": added_s,
+        "added_hop_s": added_s / hops,
+        "local_first_token_s": local.first_token_s,
+        "swarm_first_token_s": swarm.first_token_s,
+        "limit_tokens_per_s": 1 / limits.token_s,
+    }
 
 
-def report(title: str, rounds: list[Round[Answer]], agreements: list[Agreement], hops: int) -> Result:
+def report(title: str, rounds: list[Round[Any]], agreements: list[Agreement], hops: int) -> Result:
     """The table and the JSON of measured rounds."""
-    comparisons = [compare(done) for done in rounds]
-    spreads = {
-        "local_tokens_per_s": spread([done[LOCAL].tokens_per_s for done in rounds]),
-        "swarm_tokens_per_s": spread([done[SWARM].tokens_per_s for done in rounds]),
-        "ratio": spread([each.ratio for each in comparisons]),
-        "step_ratio": spread([each.step_ratio for each in comparisons]),
-        "added_step_s": spread([each.added_step_s for each in comparisons]),
-        "added_hop_s": spread([each.added_step_s / hops for each in comparisons]),
-        "local_first_token_s": spread([done[LOCAL].first_token_s for done in rounds]),
-        "swarm_first_token_s": spread([done[SWARM].first_token_s for done in rounds]),
-    }
-    table = Table(
-        title,
-        ("round", "local tokens/s", "swarm tokens/s", "ratio", "ratio of steps", "same tokens", "other load"),
-        [
-            *(
-                (
-                    str(done.number),
-                    f"{done[LOCAL].tokens_per_s:.2f}",
-                    f"{done[SWARM].tokens_per_s:.2f}",
-                    f"{compared.ratio:.3f}",
-                    f"{compared.step_ratio:.3f}",
-                    _agreement_in_words(agreed, len(done[LOCAL].token_ids)),
-                    f"{100 * done.load.disturbance_cores:.0f} %",
-                )
-                for done, compared, agreed in zip(rounds, comparisons, agreements, strict=True)
-            ),
-            _row("median", spreads, lambda each: each.median),
-            _row("lowest", spreads, lambda each: each.low),
-            _row("highest", spreads, lambda each: each.high),
-        ],
-        _notes(spreads, agreements),
-    )
-    values = {
-        "summary": {name: dataclasses.asdict(each) for name, each in spreads.items()},
-        "equal_rounds": sum(agreed.is_equal for agreed in agreements),
-        "near_ties": sum(agreed.near_ties for agreed in agreements),
-        "rounds": [
-            {
-                "local": _answer_values(done[LOCAL]),
-                "swarm": _answer_values(done[SWARM]),
-                **dataclasses.asdict(compared),
-                "equal": agreed.is_equal,
-                "agreement": dataclasses.asdict(agreed),
-                "load": dataclasses.asdict(done.load),
-            }
-            for done, compared, agreed in zip(rounds, comparisons, agreements, strict=True)
-        ],
-    }
-    return Result(table, values, [done.load for done in rounds])
-
-
-def _row(name: str, spreads: dict[str, Spread], pick: Any) -> tuple[str, ...]:
-    chosen = {key: pick(each) for key, each in spreads.items()}
-    return (
-        name,
-        f"{chosen['local_tokens_per_s']:.2f}",
-        f"{chosen['swarm_tokens_per_s']:.2f}",
-        f"{chosen['ratio']:.3f}",
-        f"{chosen['step_ratio']:.3f}",
-        "",
-        "",
-    )
-
-
-def _agreement_in_words(agreed: Agreement, num_tokens: int) -> str:
-    if agreed.first_difference is None:
-        return f"all {num_tokens}"
-    return f"first {agreed.first_difference}"
-
-
-def _notes(spreads: dict[str, Spread], agreements: list[Agreement]) -> list[str]:
+    rows = [row_of(done, hops) for done in rounds]
+    loads = [done.load for done in rounds]
+    spreads = summarise(rows)
+    named = {f"Round {done.number}": agreed for done, agreed in zip(rounds, agreements, strict=True)}
     added, first = spreads["added_step_s"], spreads["swarm_first_token_s"]
+    # The machine at its best: a disturbed moment is no limit.
+    limit = spreads["limit_tokens_per_s"].high
     notes = [
         f"Through the swarm a token takes {1000 * added.median:+.1f} ms ({1000 * added.low:+.1f} to "
         f"{1000 * added.high:+.1f}), {1000 * spreads['added_hop_s'].median:+.1f} ms a hop.",
         f"The first token comes after {first.median:.2f} s, local {spreads['local_first_token_s'].median:.2f} s.",
-        f"Places where two logits lie within {NEAR_TIE:g} and rounding may decide: "
-        f"{sum(agreed.near_ties for agreed in agreements)}; smallest gap "
-        f"{min(agreed.smallest_gap for agreed in agreements):.2g}.",
+        f"Reading every float32 weight once a token allows {limit:.2f} tokens/s in one thread here.",
+        *exactness_notes(named),
     ]
-    notes += [
-        f"Round {number}: other tokens from {agreed.first_difference} on; the two largest logits lie "
-        f"{agreed.gap_there:.2g} apart there."
-        for number, agreed in enumerate(agreements, start=1)
-        if agreed.gap_there is not None
-    ]
-    return notes
+    words = {
+        "same tokens": [
+            f"all {len(done[LOCAL].token_ids)}" if agreed.is_equal else f"first {agreed.first_difference}"
+            for done, agreed in zip(rounds, agreements, strict=True)
+        ]
+    }
+    values = {
+        **round_values(rows, loads),
+        "exactness": exactness_values(named),
+        "answers": [{name: answer_values(done[name]) for name in (LOCAL, SWARM)} for done in rounds],
+    }
+    bars = [Bar("local", spreads["local_tokens_per_s"]), Bar("swarm", spreads["swarm_tokens_per_s"])]
+    return Result(
+        round_table(title, COLUMNS, rows, loads, notes, words=words),
+        values,
+        loads,
+        Chart(title, "tokens/s", bars, {"float32 weights read once a token": limit}),
+    )
 
 
-def _answer_values(answer: Answer) -> dict[str, Any]:
+def answer_values(answer: Answer) -> dict[str, Any]:
+    """One answer for JSON."""
     return {
         "tokens_per_s": answer.tokens_per_s,
         "first_token_s": answer.first_token_s,
