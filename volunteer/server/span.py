@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch.nn.functional import scaled_dot_product_attention
+from torch.nn.functional import pad, scaled_dot_product_attention
 
 from volunteer.models.families import Family
-from volunteer.models.lean import Block
+from volunteer.models.lean import Attend, Block
+from volunteer.models.linear import padded_rows
+from volunteer.server.gpu import PinnedTransfer, begin_compiled_tick
 from volunteer.server.kv_cache import KVPool, Move
 
 
@@ -65,6 +67,10 @@ class Span:
     blocks: tuple[Block, ...]
     dtype: torch.dtype
     device: torch.device
+    transfer: PinnedTransfer | None = None
+    """How hidden states come to a GPU; None where the blocks are in ordinary memory."""
+    is_compiled: bool = False
+    """The blocks are compiled anew for each number of rows: those of a tick are padded to few of them."""
 
     @property
     def end(self) -> int:
@@ -99,19 +105,31 @@ class Span:
         hidden_size = self.family.hidden_size
         if parts:
             flat = [part.hidden_states.reshape(-1, hidden_size) for part in parts]
-            hidden_states = (torch.cat(flat) if len(flat) > 1 else flat[0]).to(self.device, self.dtype)
-            attention = _PooledAttention(self, pool, parts)
+            num_tokens = sum(len(each) for each in flat)
+            num_rows = padded_rows(num_tokens) if self.is_compiled else num_tokens
+            hidden_states = self._to_rows(flat, num_rows)
+            attention = _PooledAttention(self, pool, parts, num_rows)
             shared = self.family.shared(attention.positions, self.dtype, self.device)
+            attend: Attend = begin_compiled_tick(attention) if self.is_compiled else attention
             for block in self._blocks(tick.start, tick.end):
                 hidden_states = self._with_prompts(hidden_states, parts, block.index - tick.start)
-                hidden_states = block(hidden_states, shared, attention)
-            computed = iter(torch.split(hidden_states.cpu(), [len(each) for each in flat]))
+                hidden_states = block(hidden_states, shared, attend)
+            outputs = hidden_states[:num_tokens]
+            on_cpu = outputs.cpu() if self.transfer is None else self.transfer.to_cpu(outputs)
+            computed = iter(torch.split(on_cpu, [len(each) for each in flat]))
         return [
             next(computed).reshape(part.hidden_states.shape)
             if part.hidden_states.shape[1]
             else part.hidden_states.to(self.dtype)
             for part in tick.parts
         ]
+
+    def _to_rows(self, parts: Sequence[torch.Tensor], num_rows: int) -> torch.Tensor:
+        """[num_rows, hidden] on this span's device in its dtype; rows that are nobody's are zero."""
+        if self.transfer is not None:
+            return self.transfer.to_device(parts, num_rows)
+        rows = (torch.cat(tuple(parts)) if len(parts) > 1 else parts[0]).to(self.device, self.dtype)
+        return rows if len(rows) == num_rows else pad(rows, (0, 0, 0, num_rows - len(rows)))
 
     def _with_prompts(self, hidden_states: torch.Tensor, parts: Sequence[Part], number: int) -> torch.Tensor:
         """Adds the deep prompts of block `number` of the tick to the first positions of the parts that have some."""
@@ -219,7 +237,7 @@ class _PooledAttention:
     a shorter row.
     """
 
-    def __init__(self, span: Span, pool: KVPool, parts: Sequence[Part]):
+    def __init__(self, span: Span, pool: KVPool, parts: Sequence[Part], num_rows: int):
         self._pool = pool
         self._first_block = span.start
         self._scale = span.family.attention_scale
@@ -229,7 +247,7 @@ class _PooledAttention:
         self._token_size = span.family.num_kv_heads * span.family.head_dim
         self._bias = _Bias(span)
         self._rows: list[_Seen] = []
-        self._has_padding = False
+        self._leaves_rows = False  # padding, which attends to nothing
         slots: list[torch.Tensor] = []
         positions: list[torch.Tensor] = []
         at = 0
@@ -239,27 +257,31 @@ class _PooledAttention:
                 slots.append(torch.arange(row.start + row.past, row.start + row.past + new))
                 positions.append(torch.arange(row.past - row.padding, row.past - row.padding + new))
                 skipped = min(new, max(0, row.padding - row.past))  # padding among the new tokens
-                self._has_padding |= skipped > 0
+                self._leaves_rows |= skipped > 0
                 if skipped < new:
                     queries = slice(at + skipped, at + new)
                     self._rows.append(_Seen(queries, row.start + row.padding, max(0, row.past - row.padding)))
                 at += new
+        self._leaves_rows |= at < num_rows
+        self._num_tokens = at
         self._slots = torch.cat(slots).to(span.device)
+        positions.append(torch.zeros(num_rows - at, dtype=torch.int64))
         self.positions = torch.cat(positions).clamp_min(0).to(span.device)
-        """Of each token, counted from the first real one of its row, [tokens] int64; padding stands at 0."""
+        """Of each token, counted from the first real one of its row, [rows] int64; padding stands at 0."""
         self._views: dict[int | None, list[_View]] = {}
 
     def __call__(self, block: int, queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
         """Stores keys and values; see `Attend`."""
-        all_keys = self._pool.keys[block - self._first_block].index_copy_(0, self._slots, keys)
-        all_values = self._pool.values[block - self._first_block].index_copy_(0, self._slots, values)
+        all_keys, all_values = self._pool.keys[block - self._first_block], self._pool.values[block - self._first_block]
+        all_keys.index_copy_(0, self._slots, keys[: self._num_tokens])
+        all_values.index_copy_(0, self._slots, values[: self._num_tokens])
         window = self._family.window(block)
         if window not in self._views:
             self._views[window] = [self._view(row, window) for row in self._rows]
         views = self._views[window]
-        if len(views) == 1 and not self._has_padding:  # a single chat, where every call counts
+        if len(views) == 1 and not self._leaves_rows:  # a single chat, where every call counts
             return views[0].attend(queries, all_keys, all_values)
-        outputs = (queries.new_zeros if self._has_padding else queries.new_empty)(queries.shape)
+        outputs = (queries.new_zeros if self._leaves_rows else queries.new_empty)(queries.shape)
         for row, view in zip(self._rows, views, strict=True):
             outputs[row.queries] = view.attend(queries[row.queries], all_keys, all_values)
         return outputs
