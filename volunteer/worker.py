@@ -21,9 +21,11 @@ from volunteer.models.store import DownloadProgress
 from volunteer.server.announcer import Announcer
 from volunteer.server.block_selection import BlockPlan
 from volunteer.server.compute import ComputeThread, Priority
-from volunteer.server.handler import BlockService, Push
+from volunteer.server.gpu import PinnedTransfer, compiled
+from volunteer.server.handler import BlockService
 from volunteer.server.kv_cache import PAGE_TOKENS, pages_of
 from volunteer.server.planning import KV_TOKENS_PER_BLOCK, Format, choose_format, max_session_tokens, plan_blocks
+from volunteer.server.push import Push
 from volunteer.server.scheduler import Scheduler
 from volunteer.server.span import Span
 from volunteer.server.throughput import measure_throughput, prefill_tokens
@@ -189,6 +191,7 @@ async def serve(options: ServeOptions, shutdown: Shutdown, on_event: OnEvent) ->
                     compute,
                     _push_through(node),
                     max_length=min(max_session_tokens(model.family), scheduler.capacity_tokens),
+                    open_stream=node.open_stream,
                 )
                 await node.serve(service.service())
                 await announcer.online(service, throughput)
@@ -258,7 +261,11 @@ async def _load(
         dtype=chosen_format.dtype,
         device=chosen_format.device,
     )
-    return Span(model.family, plan.start, blocks, chosen_format.dtype, chosen_format.device)
+    dtype, device = chosen_format.dtype, chosen_format.device
+    if device.type != "cuda":
+        return Span(model.family, plan.start, blocks, dtype, device)
+    transfer = PinnedTransfer(device, dtype)
+    return Span(model.family, plan.start, compiled(blocks), dtype, device, transfer, is_compiled=True)
 
 
 async def _unless_stopped(shutdown: Shutdown, loading: Coroutine[Any, Any, Span]) -> Span | None:

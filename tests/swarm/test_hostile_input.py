@@ -129,7 +129,7 @@ class GoodSession:
     def session_id(self) -> str:
         """Of the session on the server: another one would mean that the client had to recover."""
         (hop,) = self._cache.session._session._hops
-        return hop.sessions[0]._session_id
+        return hop.sessions[0].session_id
 
     def close(self) -> None:
         self._cache.close()
@@ -593,7 +593,11 @@ async def bad_push_into_own_session(stranger: Stranger, rng: random.Random) -> O
         await stream.send(first)
         assert await stream.receive(ExpertResponse) is not None
         pushed = stranger.step(rng, floats(rng, 1, 3) * math.nan, session_id=session_id, start_from_position=3)
-        await stranger.call(Method.PUSH, pushed)
+        if rng.random() < 0.5:
+            await stranger.call(Method.PUSH, pushed)
+        else:
+            with contextlib.suppress(StreamEnded):
+                await stranger.streamed(Method.PUSH_STREAM, pushed)
         await stream.receive(ExpertResponse)
     return "answered"
 
@@ -629,7 +633,7 @@ async def mutated_bytes(stranger: Stranger, rng: random.Random) -> Outcome:
                 data[at:at] = data[at : at + rng.randrange(1, 20)]
         if not data:
             data = bytearray(b"\x00")
-    if method in (Method.INFERENCE, Method.FORWARD_STREAM, Method.BACKWARD_STREAM):
+    if method in (Method.INFERENCE, Method.FORWARD_STREAM, Method.BACKWARD_STREAM, Method.PUSH_STREAM):
         framed = b"\x00" + len(data).to_bytes(8, "big") + bytes(data) + b"\x01" + bytes(8)
         return await stranger.raw(method, framed)
     return await stranger.call(method, bytes(data))
@@ -657,7 +661,10 @@ async def nasty_metadata(stranger: Stranger, rng: random.Random) -> Outcome:
 async def push_to_others(stranger: Stranger, rng: random.Random) -> Outcome:
     """Guesses at the ids of other people's sessions; they are random UUIDs, which is all that keeps strangers out."""
     guess = rng.choice([f"{rng.getrandbits(128):032x}", "", "session", 5, None, nest(900), ["x"] * 1000, b"id", ...])
-    return await stranger.call(Method.PUSH, stranger.step(rng, session_id=guess))
+    pushed = stranger.step(rng, session_id=guess)
+    if rng.random() < 0.5:
+        return await stranger.call(Method.PUSH, pushed)
+    return await stranger.streamed(Method.PUSH_STREAM, pushed)
 
 
 async def push_onwards(stranger: Stranger, rng: random.Random) -> Outcome:
@@ -820,7 +827,7 @@ async def calls_ended(swarm: Any, service: BlockService, sessions: int) -> None:
 
     async def wait() -> None:
         async with asyncio.timeout(ANSWER_WITHIN_S):
-            while service.open_sessions > sessions or service._open_calls or service._tasks:  # noqa: ASYNC110
+            while service.open_sessions > sessions or service._open_calls or service._pusher._waiting:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
 
     await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(wait(), swarm.loop))

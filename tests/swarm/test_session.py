@@ -12,10 +12,14 @@ import pytest
 import torch
 import transformers
 
-from volunteer.client.hop import MAX_STEP_TOKENS, ServerSession
+from volunteer.client import server_session
+from volunteer.client.hop import MAX_STEP_TOKENS
 from volunteer.client.model import BlockingSession
 from volunteer.client.routing import NoRoute
+from volunteer.client.server_session import ServerSession
 from volunteer.client.session import Session, SessionFailed
+from volunteer.server.handler import EXTENSIONS
+from volunteer.swarm.compression import Compression
 from volunteer.swarm.rpc import ExpertRequest, pack_tensor
 
 
@@ -84,6 +88,40 @@ def test_a_prompt_in_pieces_gives_what_it_gives_in_one(
         torch.testing.assert_close(pieces, whole, atol=1e-4, rtol=1e-4)
 
 
+def test_hidden_states_of_prompts_travel_in_half_the_bytes_where_the_client_asks_for_it(
+    random_bloom: Path, start_swarm: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    received: list[tuple[int, int]] = []  # positions, compression
+    unpack = server_session.unpack_tensor
+
+    def see(packed: Any) -> torch.Tensor:
+        received.append((packed.size[1], packed.compression))
+        return unpack(packed)
+
+    monkeypatch.setattr(server_session, "unpack_tensor", see)
+    inputs = [hidden(20), hidden(1, seed=1)]
+    half, exact = int(Compression.MEANSTD_16BIT), int(Compression.NONE)
+
+    def run(extensions: tuple[str, ...], wire: Compression) -> list[torch.Tensor]:
+        received.clear()
+        monkeypatch.setattr("volunteer.server.announcer.EXTENSIONS", extensions)
+        swarm = start_swarm(random_bloom, "0:3", "3:6")
+        with swarm.client() as model, session_of(model, wire=wire) as session:
+            return [session.step(each) for each in inputs]
+
+    expected = run(EXTENSIONS, Compression.NONE)
+    assert received == [(20, exact)] * 2 + [(1, exact)] * 2
+    rounded = run(EXTENSIONS, Compression.MEANSTD_16BIT)
+    assert received == [(20, half)] * 2 + [(1, exact)] * 2
+    unasked = run(("left_padding",), Compression.MEANSTD_16BIT)
+    assert received == [(20, exact)] * 2 + [(1, exact)] * 2
+    for one, two, reference in zip(rounded, unasked, expected, strict=True):
+        assert not torch.equal(one, reference)
+        # 11 bits of a number of a few units, through two servers.
+        torch.testing.assert_close(one, reference, atol=0.05, rtol=0.01)
+        torch.testing.assert_close(two, reference, atol=1e-5, rtol=1e-5)
+
+
 def test_a_prompt_goes_on_when_a_server_dies_amid_its_pieces(
     random_bloom: Path, start_swarm: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -98,13 +136,13 @@ def test_a_prompt_goes_on_when_a_server_dies_amid_its_pieces(
         dying = swarm.servers[1]
         send, sent_by_dying = ServerSession.send, 0
 
-        async def send_and_kill(self: ServerSession, *arguments: Any) -> Any:
+        async def send_and_kill(self: ServerSession, *arguments: Any, **options: Any) -> Any:
             nonlocal sent_by_dying
             if self._target.hop.peer_id == dying.peer_id:
                 sent_by_dying += 1
                 if sent_by_dying == 6:
                     await asyncio.to_thread(swarm.stop, dying)
-            return await send(self, *arguments)
+            return await send(self, *arguments, **options)
 
         monkeypatch.setattr(ServerSession, "send", send_and_kill)
         with session_of(model, chunk_tokens=5) as session:

@@ -1,4 +1,4 @@
-"""One hop of a session: what it was ever given, its open call (or one for each row) on its server, steps in flight.
+"""One hop of a session: its history, its open call (or one for each row) on its server, and how a step gets through it.
 
 Runs in the event loop of the swarm node. Knows hidden states and one server; which server, and what follows it, is
 `session.py`'s.
@@ -7,264 +7,82 @@ Runs in the event loop of the swarm node. Knows hidden states and one server; wh
 from __future__ import annotations
 
 import asyncio
-import collections
-import contextlib
-import uuid
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 
+from volunteer.client.history import History
 from volunteer.client.routing import Hop
-from volunteer.swarm.node import SwarmNode
-from volunteer.swarm.records import ServerRecord, block_uid
-from volunteer.swarm.rpc import (
-    BadMessage,
-    ExpertRequest,
-    ExpertResponse,
-    MessageStream,
-    Method,
-    PeerLost,
-    RemoteError,
-    StreamEnded,
-    pack_metadata,
-    pack_tensor,
-    unpack_tensor,
-)
+from volunteer.client.server_session import NextServers, ServerSession, Target
+from volunteer.swarm.rpc import PeerLost
 
 # Petals' constant; a closed connection is noticed at once, this is for a peer that is silent.
 _STEP_TIMEOUT_S = 180.0
-_CLOSE_TIMEOUT_S = 1.0
 MAX_STEP_TOKENS = 2048
 """Rows x new tokens in one message: what Petals' servers take by default."""
-_ARGUMENTS: tuple[tuple[bytes, ...], dict[str, bytes]] = ((b"__T0", b"__T1", b"__T2"), {})
-_NO_PROMPTS = pack_tensor(torch.empty(0))
-_NO_HYPO_IDS = pack_tensor(torch.empty(0, dtype=torch.int64))
 
 Sink = Callable[[int, torch.Tensor], None]
 """Takes outputs, [batch, some, hidden], and the position of the first of them."""
 
 
-class History:
-    """Everything that a hop was given, [batch, length, hidden]: what a replacement has to be told.
-
-    The buffer doubles, so that a token costs a row and not a copy of all rows before it.
-    """
-
-    def __init__(self) -> None:
-        self.length = 0
-        self.prompts: dict[int, torch.Tensor] = {}
-        """Position of a step -> the deep prompts that came with it, [blocks, batch or 1, prefix, hidden]."""
-        self._buffer: torch.Tensor | None = None
-        self._grown: asyncio.Future[None] | None = None
-
-    def extend(self, first: int, hidden_states: torch.Tensor) -> None:
-        """Keeps what is new of the inputs from position `first` on: after a replay the older ones come again."""
-        known, end = self.length - first, first + hidden_states.shape[1]
-        if known < 0:
-            raise IndexError(f"inputs from position {first} on after {self.length} positions")
-        if end <= self.length:
-            return
-        if self._buffer is None or self._buffer.shape[1] < end:
-            batch_size, _, hidden_size = hidden_states.shape
-            grown = hidden_states.new_empty(batch_size, max(64, end, 2 * self.length), hidden_size)
-            if self._buffer is not None:
-                grown[:, : self.length] = self._buffer[:, : self.length]
-            self._buffer = grown
-        self._buffer[:, self.length : end] = hidden_states[:, known:]
-        self.length = end
-        if self._grown is not None:
-            if not self._grown.done():  # whoever waited may have been cancelled in this moment
-                self._grown.set_result(None)
-            self._grown = None
-
-    async def reach(self, length: int) -> None:
-        """Returns once there are so many positions. One at a time may wait."""
-        while self.length < length:
-            self._grown = asyncio.get_running_loop().create_future()
-            try:
-                await self._grown
-            except asyncio.CancelledError:
-                self._grown = None
-                raise
-
-    def __getitem__(self, positions: slice) -> torch.Tensor:
-        if self._buffer is None:
-            raise IndexError("nothing was sent yet")
-        return self._buffer[:, : self.length][:, positions]
-
-    def truncate(self, length: int) -> None:
-        self.length = min(self.length, length)
-        self.prompts = {position: prompts for position, prompts in self.prompts.items() if position < length}
-
-    def reorder(self, rows: torch.Tensor) -> None:
-        if self._buffer is not None:
-            self._buffer[:, : self.length] = self._buffer[:, : self.length].index_select(0, rows)
-        for position, prompts in self.prompts.items():
-            if prompts.shape[1] > 1:
-                self.prompts[position] = prompts.index_select(1, rows)
-
-
 @dataclass(frozen=True)
-class Target:
-    """Some blocks of a server, and how it is spoken to."""
-
-    node: SwarmNode
-    hop: Hop
-    record: ServerRecord
-    uid: str
-
-    @classmethod
-    def of(cls, node: SwarmNode, prefix: str, hop: Hop, record: ServerRecord) -> Target:
-        return cls(node, hop, record, " ".join(block_uid(prefix, index) for index in range(hop.start, hop.end)))
-
-    def speaks(self, extension: str) -> bool:
-        return extension in self.record.extensions
-
-
-@dataclass(eq=False)
-class _Awaited:
-    """A step whose answer is to come."""
-
-    shape: torch.Size
-    dtype: torch.dtype
-    answer: asyncio.Future[torch.Tensor]
-
-    def outputs(self, response: Any) -> torch.Tensor:
-        if response is None or len(response.tensors) != 1:
-            raise BadMessage("an answer without hidden states")
-        outputs = unpack_tensor(response.tensors[0])
-        if outputs.shape != self.shape or not outputs.is_floating_point():
-            raise BadMessage(f"{outputs.dtype} of shape {tuple(outputs.shape)} for {tuple(self.shape)}")
-        return outputs.to(self.dtype)
-
-
-class ServerSession:
-    """One `rpc_inference` call: some rows of the batch in some blocks of one server. Several steps may be in flight.
+class PushedStep:
+    """A step that goes from server to server, as one of its hops sees it.
 
     Args:
-        opening: metadata of the first request.
-        rows: which rows of the batch.
-        padding: positions at the start that this server never sees, because it knows no padding and has one row.
+        next_servers: those after this one.
+        answer: what this hop will say; None for the first one, whom the client sends the step.
     """
 
-    def __init__(self, target: Target, opening: dict[str, Any], rows: slice, padding: int):
-        self.rows = rows
-        self.padding = padding
-        self.cached = 0
-        """Positions of the sequence, padding included, that are in the server's KV cache or left out of it."""
-        self.sent = 0
-        """The same once everything that was sent is answered."""
-        self.reorder: torch.Tensor | None = None
-        """Rows to be reordered by the next step, [batch] int64."""
-        self.answered = False
-        """Whether the server has taken this session."""
-        self._target = target
-        self._opening = opening
-        self._stream: MessageStream | None = None
-        self._reader: asyncio.Task[None] | None = None
-        self._awaited: collections.deque[_Awaited] = collections.deque()
-        self._failure: Exception | None = None
-        self._is_new = True
-        self._session_id = ""
+    step_id: str
+    next_servers: NextServers
+    answer: asyncio.Future[torch.Tensor] | None
+
+
+class PushPatience:
+    """How long to wait for a step that another server pushes, learnt from those that came: as TCP learns its timeouts.
+
+    Seconds are counted from the moment when the client had the inputs itself.
+    """
+
+    FIRST_S = 1.0
+    _LEAST_S = 0.1
+    _MOST_S = 5.0
+    _MOST_MISSED = 3
+    _PAUSE_STEPS = 64
+
+    def __init__(self) -> None:
+        self._mean_s: float | None = None
+        self._deviation_s = 0.0
+        self._missed = 0
+        self._pause = 0
 
     @property
-    def in_flight(self) -> int:
-        return len(self._awaited)
+    def seconds(self) -> float:
+        if self._mean_s is None:
+            return self.FIRST_S
+        return min(self._MOST_S, max(self._LEAST_S, self._mean_s + 4 * self._deviation_s) * 2**self._missed)
 
-    async def open(self) -> None:
-        """Connects, if that was not done. Raises PeerLost."""
-        if self._stream is None:
-            self._stream = await self._target.node.open_stream(self._target.hop.peer_id, Method.INFERENCE)
-            self._session_id = str(uuid.uuid4())
-            self._reader = asyncio.create_task(self._read(self._stream))
+    def came(self, after_s: float) -> None:
+        self._missed = 0
+        if self._mean_s is None:
+            self._mean_s, self._deviation_s = after_s, after_s / 2
+        else:
+            self._deviation_s += (abs(after_s - self._mean_s) - self._deviation_s) / 4
+            self._mean_s += (after_s - self._mean_s) / 8
 
-    async def send(
-        self, first: int, hidden_states: torch.Tensor, prompts: torch.Tensor | None
-    ) -> asyncio.Future[torch.Tensor]:
-        """Sends one step, [rows, new, hidden], that begins at position `first`; what comes back is of the same shape.
+    def missed(self) -> None:
+        self._missed += 1
+        if self._missed == self._MOST_MISSED:
+            self._missed, self._pause = 0, self._PAUSE_STEPS
 
-        Raises:
-            PeerLost, RemoteError, BadMessage: what became of the session meanwhile; so does the answer.
-        """
-        await self.open()
-        if self._failure is not None or self._stream is None:
-            raise self._failure or PeerLost("the session was closed")
-        metadata = self._opening if self._is_new else {}
-        request = ExpertRequest(
-            uid=self._target.uid,
-            tensors=[
-                pack_tensor(hidden_states),
-                _NO_PROMPTS if prompts is None else pack_tensor(prompts),
-                _NO_HYPO_IDS if self.reorder is None else pack_tensor(self.reorder),
-            ],
-            metadata=pack_metadata(
-                metadata
-                | {
-                    "session_id": self._session_id,
-                    "step_id": str(uuid.uuid4()),
-                    "start_from_position": max(0, first - self.padding),
-                    "args_structure": _ARGUMENTS,
-                }
-            ),
-        )
-        awaited = _Awaited(hidden_states.shape, hidden_states.dtype, asyncio.get_running_loop().create_future())
-        self._awaited.append(awaited)
-        self._is_new, self.reorder = False, None
-        self.sent = first + hidden_states.shape[1]
-        await self._stream.send(request)
-        return awaited.answer
-
-    def forget(self) -> None:
-        """Drops the connection; the next step opens a new one and starts at position 0."""
-        if self._reader is not None:
-            self._reader.cancel()
-        if self._stream is not None:
-            self._stream.close()
-        self._fail(PeerLost("the session was given up"))
-        self._stream, self._reader, self._failure, self.reorder = None, None, None, None
-        self._is_new, self.answered, self.cached, self.sent = True, False, 0, 0
-
-    async def close(self) -> None:
-        """Says goodbye, so that the server frees its KV room now."""
-        if self._stream is None:
-            return
-        with contextlib.suppress(PeerLost, TimeoutError):
-            async with asyncio.timeout(_CLOSE_TIMEOUT_S):
-                await self._stream.send(ExpertRequest())
-                await self._stream.send_end()
-        self.forget()
-
-    async def _read(self, stream: MessageStream) -> None:
-        try:
-            while True:
-                response: Any = await stream.receive(ExpertResponse)
-                if not self._awaited:
-                    raise (
-                        StreamEnded("the server ended the session")
-                        if response is None
-                        else BadMessage("an answer to nothing")
-                    )
-                awaited = self._awaited[0]
-                outputs = awaited.outputs(response)
-                self._awaited.popleft()
-                self.answered = True
-                if not awaited.answer.done():
-                    awaited.answer.set_result(outputs)
-        except StreamEnded as error:
-            # Between two steps, as servers do with sessions that are silent or old: the server lives.
-            self._fail(error if self._awaited else RemoteError("the server ended the session"))
-        except Exception as error:  # whatever it is, those who wait are told
-            self._fail(error)
-
-    def _fail(self, error: Exception) -> None:
-        self._failure = self._failure or error
-        for awaited in self._awaited:
-            if not awaited.answer.done():
-                awaited.answer.set_exception(error)
-                awaited.answer.exception()  # looked at: nobody has to wait for it
-        self._awaited.clear()
+    def wants_push(self) -> bool:
+        """Asked once a step: false for a while after several pushes in a row did not come."""
+        self._pause = max(0, self._pause - 1)
+        return self._pause == 0
 
 
 @dataclass(eq=False)
@@ -283,6 +101,9 @@ class HopInUse:
     sessions: list[ServerSession] = field(default_factory=list)
     is_second_try: bool = False
     """Whether the sessions were opened again, and have not answered since."""
+    pushed: PushedStep | None = None
+    """The step that is under way, if it goes from server to server here."""
+    _patience: PushPatience = field(default_factory=PushPatience)
 
     @property
     def hop(self) -> Hop:
@@ -320,6 +141,22 @@ class HopInUse:
         next(chunks, None)
         return next(chunks, None) is None
 
+    def is_pushable(self, position: int) -> bool:
+        """Whether this server pushes a step that begins there, and takes one that is pushed."""
+        return (
+            self.target.speaks("push_stream")
+            and len(self.sessions) == 1
+            and self.sessions[0].is_ready
+            and self.sessions[0].cached == position
+            and position not in self.history.prompts
+        )
+
+    def takes_push_from(self, before: HopInUse) -> bool:
+        """Whether a step that comes from the server before is the step that this hop is to have."""
+        ours, theirs = self.sessions[0].reorder, before.sessions[0].reorder
+        is_same = ours is theirs or (ours is not None and theirs is not None and torch.equal(ours, theirs))
+        return is_same and self._patience.wants_push()
+
     async def bring(self, end: int, sink: Sink) -> None:
         """Everything up to position `end` through the server, as the inputs come; outputs go to `sink` in order.
 
@@ -327,6 +164,11 @@ class HopInUse:
             PeerLost, RemoteError, BadMessage: the server failed.
         """
         chunks = tuple(self._chunks(end))
+        pushed, self.pushed = self.pushed, None
+        if pushed is not None:
+            ((first, last),) = chunks
+            sink(first, await self._receive(first, last, [await self._take_part(pushed, first, last)]))
+            return
         if len(chunks) == 1:
             ((first, last),) = chunks
             await self.history.reach(last)
@@ -355,6 +197,24 @@ class HopInUse:
         finally:
             sender.cancel()
             await asyncio.wait((sender,))
+
+    async def _take_part(self, pushed: PushedStep, first: int, last: int) -> asyncio.Future[torch.Tensor]:
+        """Waits for the answer to a pushed step, or sends the client's own copy once that is overdue."""
+        (session,) = self.sessions
+        await self.history.reach(last)
+        if pushed.answer is not None and not pushed.answer.done():
+            started = time.monotonic()
+            await asyncio.wait((pushed.answer,), timeout=self._patience.seconds)
+            if pushed.answer.done():
+                self._patience.came(time.monotonic() - started)
+            else:
+                self._patience.missed()
+        elif pushed.answer is not None:
+            self._patience.came(0.0)
+        if pushed.answer is not None and pushed.answer.done():
+            return pushed.answer
+        inputs = self.history[first:last]
+        return await session.send(first, inputs, step_id=pushed.step_id, next_servers=pushed.next_servers)
 
     async def _send(self, first: int, last: int) -> list[asyncio.Future[torch.Tensor] | None]:
         """The inputs of positions `first:last`, to each session those that it lacks."""
@@ -404,6 +264,7 @@ class HopInUse:
             session.padding = left_padding[row] if left_padding is not None else 0
 
     def truncate(self, position: int) -> None:
+        self.pushed = None
         self.history.truncate(position)
         for session in self.sessions:
             if session.in_flight:

@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import uuid
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any
 
 import torch
 
-from volunteer.client.hop import MAX_STEP_TOKENS, History, HopInUse, Sink, Target
+from volunteer.client.history import History
+from volunteer.client.hop import MAX_STEP_TOKENS, HopInUse, PushedStep, Sink
 from volunteer.client.routing import Hop
+from volunteer.client.server_session import Target
 from volunteer.client.servers import ServerTable
 from volunteer.errors import Unavailable
+from volunteer.swarm.compression import Compression
 from volunteer.swarm.rpc import BadMessage, PeerLost, RemoteError
 
 logger = logging.getLogger(__name__)
@@ -39,12 +43,17 @@ class Session:
 
     A hop that fails is replaced, by one server or several, and told the whole history: the answer goes on unchanged.
 
+    A short step goes from server to server where these can (`push_stream`): it is over when the last one has answered.
+    The answers of the others are what replacements would have to be told; they come meanwhile.
+
     Args:
         servers: whom to ask.
         max_length: tokens that the sequence may grow to.
         left_padding: padding positions at the start of each row; servers that know no padding get a session a row.
         chunk_tokens: rows x positions in one message. What is longer is cut, and while a server computes one piece, the
             server after it has the piece before it.
+        wire: how hidden states of more than one position travel to and from servers that take part in it (`wire16`).
+            Exact by default; MEANSTD_16BIT halves the bytes, BLOCKWISE_8BIT quarters them and changes some tokens.
     """
 
     def __init__(
@@ -56,6 +65,7 @@ class Session:
         max_length: int,
         left_padding: Sequence[int] | None = None,
         chunk_tokens: int = CHUNK_TOKENS,
+        wire: Compression = Compression.NONE,
     ):
         self.start = start
         self.end = servers.num_blocks if end is None else end
@@ -64,12 +74,15 @@ class Session:
         self._servers = servers
         self._left_padding = tuple(left_padding) if left_padding is not None and any(left_padding) else None
         self._chunk_tokens = min(chunk_tokens, MAX_STEP_TOKENS)
+        self._wire = wire
         self._hops: list[HopInUse] = []
         self._batch_size: int | None = None
         self._changes: list[Callable[[], None]] = []
         """Rollbacks and reorderings since the last step."""
         self._failures = 0
         """Of servers in this step."""
+        self._rest: asyncio.Task[None] | None = None
+        """What the last step left to do: the answers of the hops before the last one are on their way."""
 
     @property
     def route(self) -> tuple[Hop, ...]:
@@ -101,22 +114,26 @@ class Session:
         self._check(hidden_states, prompts)
         if hidden_states.shape[1] == 0:
             return hidden_states
-        changes, self._changes = self._changes, []
-        for change in changes:
-            change()
         outputs = _Outputs(self.position)
         try:
-            await self._run(hidden_states, prompts, outputs)
+            await self._settle()
+            changes, self._changes = self._changes, []
+            for change in changes:
+                change()
+            joined = await self._run(hidden_states, prompts, outputs)
+            if borders is not None:
+                await self._settle()
         except BaseException:
             # The step did not happen: whoever asks again begins where it began.
+            await self._abandon()
             for hop in self._hops:
                 hop.truncate(self.position)
             raise
         if borders is not None:
             borders += [hop.history[self.position :].clone() for hop in self._hops[1:]]
-            borders.append(outputs.joined())
+            borders.append(joined)
         self.position += hidden_states.shape[1]
-        return outputs.joined()
+        return joined
 
     def rollback(self, position: int) -> None:
         """Forgets the tokens from `position` on; the servers are told with the next step.
@@ -153,6 +170,7 @@ class Session:
 
     async def close(self) -> None:
         """Ends the session on all servers; never waits long."""
+        await self._abandon()
         hops, self._hops = self._hops, []
         await asyncio.gather(*(session.close() for hop in hops for session in hop.sessions))
 
@@ -176,8 +194,8 @@ class Session:
             if not fits or prompts.shape[1] not in (1, batch_size) or prompts.shape[2] > num_new:
                 raise ValueError(f"prompts of shape {tuple(prompts.shape)} for {self.end - self.start} blocks")
 
-    async def _run(self, hidden_states: torch.Tensor, prompts: torch.Tensor | None, outputs: _Outputs) -> None:
-        """Brings every hop to the end of this step."""
+    async def _run(self, hidden_states: torch.Tensor, prompts: torch.Tensor | None, outputs: _Outputs) -> torch.Tensor:
+        """Brings every hop to the end of this step, [batch, new, hidden]; `_rest` may do so a little later."""
         self._failures = 0
         if not self._hops:
             self._hops = await self._find_hops(self.start, self.end)
@@ -187,11 +205,57 @@ class Session:
                 part = prompts[hop.hop.start - self.start : hop.hop.end - self.start]
                 hop.history.prompts[self.position] = part
         self._hops[0].history.extend(self.position, hidden_states)
-        if all(hop.is_one_message(end) for hop in self._hops):
-            for hop in tuple(self._hops):  # one after another anyway, so nothing is spent on tasks
-                await self._bring(hop, end, outputs.add)
-        else:
+        if not all(hop.is_one_message(end) for hop in self._hops):
             await _together(self._bring(hop, end, outputs.add) for hop in self._hops)
+            return outputs.joined()
+        self._plan_pushes(hidden_states)
+        last = self._hops[-1].pushed
+        if last is None or last.answer is None:
+            await self._bring_in_turn(end, outputs)
+            return outputs.joined()
+        self._rest = asyncio.create_task(self._bring_in_turn(end, outputs))
+        await asyncio.wait((self._rest, last.answer), return_when=asyncio.FIRST_COMPLETED)
+        if last.answer.done() and last.answer.exception() is None:
+            return last.answer.result()
+        await self._settle()
+        return outputs.joined()
+
+    async def _bring_in_turn(self, end: int, outputs: _Outputs) -> None:
+        """One hop after another, as one message goes through them: nothing is spent on tasks."""
+        for hop in tuple(self._hops):
+            await self._bring(hop, end, outputs.add)
+
+    async def _settle(self) -> None:
+        """Waits for what the last step left to do."""
+        rest, self._rest = self._rest, None
+        if rest is not None:
+            await rest
+
+    async def _abandon(self) -> None:
+        rest, self._rest = self._rest, None
+        if rest is not None:
+            rest.cancel()
+            await asyncio.wait((rest,))
+
+    def _plan_pushes(self, hidden_states: torch.Tensor) -> None:
+        """Decides which hops get this step from the server before them, and not from here."""
+        run: list[HopInUse] = []
+        for hop in (*self._hops, None):
+            is_pushable = hop is not None and hop.is_pushable(self.position)
+            if hop is not None and is_pushable and run and hop.takes_push_from(run[-1]):
+                run.append(hop)
+                continue
+            if len(run) > 1:
+                self._plan_push(run, hidden_states)
+            run = [hop] if hop is not None and is_pushable else []
+
+    def _plan_push(self, run: list[HopInUse], hidden_states: torch.Tensor) -> None:
+        step_id = str(uuid.uuid4())
+        route = tuple((each.hop.peer_id, each.sessions[0].session_id, each.hop.start, each.hop.end) for each in run)
+        run[0].pushed = PushedStep(step_id, route[1:], None)
+        for number, hop in enumerate(run[1:], start=1):
+            answer = hop.sessions[0].expect(step_id, self.position, hidden_states)
+            hop.pushed = PushedStep(step_id, route[number + 1 :], answer)
 
     async def _bring(self, hop: HopInUse, end: int, at_the_end: Sink) -> None:
         """Brings a hop to position `end`, or those that take its place when it fails."""
@@ -223,7 +287,7 @@ class Session:
         hops = []
         for hop in route.hops:
             record = self._servers.servers[hop.peer_id].record
-            target = Target.of(self._servers.node, self._servers.prefix, hop, record)
+            target = Target.of(self._servers.node, self._servers.prefix, hop, record, self._wire)
             hops.append(HopInUse(target, History(), opening, self._chunk_tokens))
             hops[-1].connect(batch_size, self._left_padding)
         return hops

@@ -116,6 +116,7 @@ class Announcer:
                 "inference_rps": throughput.inference_rps,
                 "cache_tokens_left": 2 * service.free_kv_tokens,  # Petals counts keys and values apart
                 "served_tokens": service.served.tokens,
+                "free_rows": service.free_rows,
             }
         if state is ServerState.ONLINE:
             fields["next_pings"] = await self._next_pings()

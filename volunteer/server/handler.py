@@ -20,6 +20,7 @@ import torch
 
 from volunteer.server.compute import ComputeThread, Priority
 from volunteer.server.kv_cache import KVRoomFull, SessionCache
+from volunteer.server.push import MAX_PUSHES, OpenStream, Push, Pusher, PushStreams
 from volunteer.server.requests import (
     MAX_BATCH_TOKENS,
     MAX_ID_LENGTH,
@@ -58,7 +59,7 @@ from volunteer.swarm.rpc import (
 
 logger = logging.getLogger(__name__)
 
-EXTENSIONS = ("left_padding", "kv_pages")
+EXTENSIONS = ("left_padding", "kv_pages", "push_stream", "lean_steps", "wire16")
 """Additions to Petals' protocol that this server understands, as its record names them."""
 
 _STEP_TIMEOUT_S = 300.0
@@ -69,8 +70,6 @@ _MAX_STREAMS_PER_PEER = 128
 _MAX_CALLS = 64
 _MAX_QUEUED_STEPS = 8
 _MAX_REMEMBERED_STEPS = 1024
-_MAX_PUSHES = 64
-"""That are on their way to other servers, and that wait here; more are dropped, the clients send their own copies."""
 _MIN_INBOX_BYTES = 512 * 1024**2
 
 
@@ -111,10 +110,6 @@ class _Session:
         return False
 
 
-Push = Callable[[str, Any], Awaitable[None]]
-"""Sends an `ExpertRequest` to the peer with that id as an `rpc_push`."""
-
-
 class BlockService:
     """The RPCs of one span of blocks.
 
@@ -123,7 +118,7 @@ class BlockService:
         prefix: DHT prefix of the model, with which block uids begin.
         scheduler: gives sessions their KV room and their turns.
         compute: where torch runs for calls without a session.
-        push: how outputs go straight to the next server.
+        push, open_stream: how outputs go straight to the next server; without streams by unary calls alone.
         max_length: longest session in tokens.
         dht_client_mode: told in `rpc_info`.
     """
@@ -137,6 +132,7 @@ class BlockService:
         push: Push,
         *,
         max_length: int,
+        open_stream: OpenStream | None = None,
         dht_client_mode: bool = False,
     ):
         self.served = Served()
@@ -144,7 +140,8 @@ class BlockService:
         self._parser = RequestParser(span, prefix, max_length=max_length)
         self._scheduler = scheduler
         self._compute = compute
-        self._push = push
+        self._pusher = Pusher(push, open_stream)
+        self._push_streams = PushStreams(self._take_pushed)
         self._dht_client_mode = dht_client_mode
         self._sessions: dict[str, _Session] = {}
         self._streams_of: collections.Counter[str] = collections.Counter()
@@ -152,7 +149,6 @@ class BlockService:
         self._idle = asyncio.Event()
         self._idle.set()
         self._accepts_sessions = True
-        self._tasks: set[asyncio.Task[None]] = set()
 
     def service(self) -> Service:
         """What `SwarmNode.serve` takes."""
@@ -167,6 +163,7 @@ class BlockService:
             },
             streams={
                 Method.INFERENCE: self.rpc_inference,
+                Method.PUSH_STREAM: self._push_streams.receive,
                 Method.FORWARD_STREAM: self.rpc_forward_stream,
                 Method.BACKWARD_STREAM: self.rpc_backward_stream,
             },
@@ -209,6 +206,7 @@ class BlockService:
             ),
             "extensions": EXTENSIONS,
             "served_tokens": self.served.tokens,
+            "free_rows": self.free_rows,
         }
         block = None
         if request.uid:
@@ -239,17 +237,20 @@ class BlockService:
     async def rpc_push(self, request: Any, caller: str) -> Any:
         """A step of a session that is open here, sent by the server before us instead of by the client."""
         self._parser.blocks(request.uid)
-        metadata = unpack_metadata(request.metadata)
-        session_id = metadata.get("session_id")
-        session = self._sessions.get(session_id) if isinstance(session_id, str) else None
-        waiting = sum(each.requests.qsize() for each in self._sessions.values())
-        if session is None or session.requests.full() or waiting >= _MAX_PUSHES:
-            return ExpertResponse()  # a dropped one is no loss: the client sends its own copy
         # Petals' servers push a step with the prompts and hypo_ids of the session's first step: wrong for beams, and
         # for prompts that came with the first step alone.
-        if session.opening.batch_size == 1 and len(request.tensors) == 3 and 0 in request.tensors[1].size:
-            session.requests.put_nowait(request)
+        is_right = len(request.tensors) == 3 and 0 in request.tensors[1].size
+        self._take_pushed(request, max_batch_size=1 if is_right else 0)
         return ExpertResponse()
+
+    def _take_pushed(self, request: Any, max_batch_size: int = MAX_BATCH_TOKENS) -> None:
+        """Gives a pushed step to its session. A dropped one is no loss: the client sends its own copy."""
+        session_id = unpack_metadata(request.metadata).get("session_id")
+        session = self._sessions.get(session_id) if isinstance(session_id, str) else None
+        if session is None or session.opening.batch_size > max_batch_size or session.requests.full():
+            return
+        if sum(each.requests.qsize() for each in self._sessions.values()) < MAX_PUSHES:
+            session.requests.put_nowait(request)
 
     async def rpc_forward(self, request: Any, caller: str) -> Any:
         """Whole sequences, without a cache: [batch, tokens, hidden] both ways."""
@@ -323,7 +324,8 @@ class BlockService:
                 logger.debug("A pushed step came %s the client's copy", "after" if is_repeated else "before")
             if not is_repeated:
                 outputs, can_push = await self._step(session, request, metadata)
-                packed = pack_tensor(outputs)
+                (compression,) = output_compressions(metadata, 1)
+                packed = await self._packed(outputs, compression, Priority.DECODE)
                 next_server = self._parser.next_server(metadata) if can_push else None
                 if next_server is not None:
                     self._push_outputs(next_server, request, packed, metadata)
@@ -352,18 +354,7 @@ class BlockService:
             tensors=[packed, *request.tensors[1:]],
             metadata=pack_metadata(metadata | changed),
         )
-        if pushed.ByteSize() > MAX_UNARY_BYTES - 1024 or len(self._tasks) >= _MAX_PUSHES:
-            return
-
-        async def push() -> None:
-            try:
-                await self._push(to.peer_id, pushed)
-            except (PeerLost, RemoteError, ValueError) as error:
-                logger.debug("Could not push a step to %s: %s", to.peer_id, error)
-
-        task = asyncio.create_task(push())
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._pusher.push(to.peer_id, pushed)
 
     # Calls without a session
 
@@ -459,10 +450,12 @@ class BlockService:
         gradients = [gradient] if checked_prompts is None else [gradient, torch.cat(grad_prompts)]
         return [await self._packed(each, how) for each, how in zip(gradients, compressions, strict=True)]
 
-    async def _packed(self, tensor: torch.Tensor, compression: Compression) -> Any:
+    async def _packed(
+        self, tensor: torch.Tensor, compression: Compression, priority: Priority = Priority.FORWARD
+    ) -> Any:
         if compression is Compression.NONE:
             return pack_tensor(tensor)
-        return await self._compute.run(Priority.FORWARD, pack_tensor, tensor, compression)
+        return await self._compute.run(priority, pack_tensor, tensor, compression)
 
     # Admission
 

@@ -69,8 +69,9 @@ class Waiting:
 def plan_tick(waiting: Sequence[Waiting], *, prefill_tokens: int) -> dict[int, int]:
     """Which of the steps, in order of arrival, run in the next tick, and how many tokens of each row.
 
-    Short steps go first; what `prefill_tokens` leaves beside them, and at least a quarter of it, goes to long ones in
-    their order. All steps of a tick run through the same blocks: those of the first to go.
+    Short steps go first, all of them. Long ones get `prefill_tokens` in their order, and a quarter of it in a tick that
+    somebody waits for: whoever comes while a long prompt is computed waits for the rest of one tick, not for another as
+    long. All steps of a tick run through the same blocks: those of the first to go.
     """
     by_urgency = sorted(range(len(waiting)), key=lambda index: not waiting[index].is_decode)
     planned: dict[int, int] = {}
@@ -81,7 +82,7 @@ def plan_tick(waiting: Sequence[Waiting], *, prefill_tokens: int) -> dict[int, i
             continue
         if step.is_decode:
             planned[index] = step.left
-            budget = max(prefill_tokens // 4, budget - step.rows * step.left)
+            budget = prefill_tokens // 4
             continue
         if budget <= 0:
             break

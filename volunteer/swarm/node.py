@@ -20,8 +20,8 @@ from typing import Any, Self
 
 from hivemind.dht.node import DHTNode
 from hivemind.p2p import P2P, PeerID
-from hivemind.p2p.p2p_daemon_bindings.utils import P2PHandlerError
-from hivemind.proto import dht_pb2
+from hivemind.p2p.p2p_daemon_bindings.utils import P2PHandlerError, raise_if_failed, read_pbmsg_safe, write_pbmsg
+from hivemind.proto import dht_pb2, p2pd_pb2
 from hivemind.utils.multiaddr import Multiaddr
 from hivemind.utils.timed_storage import get_dht_time
 
@@ -100,6 +100,7 @@ class SwarmNode:
         self._streams: set[asyncio.Task[None]] = set()
         self._failures = FailureLog()
         self._most_calls = _MOST_CALLS
+        self._is_stopping = False
 
     async def __aenter__(self) -> Self:
         options = self._options
@@ -198,8 +199,22 @@ class SwarmNode:
         """Raises PeerLost when the peer cannot be reached, or does not know the method."""
         with peer_errors():
             async with asyncio.timeout(_CONNECT_TIMEOUT_S):
-                _, reader, writer = await self._p2p.call_binary_stream_handler(PeerID.from_base58(peer_id), method)
+                reader, writer = await self._stream_to(PeerID.from_base58(peer_id), method)
         return MessageStream(reader, writer, max_message_bytes=_CLIENT_MESSAGE_BYTES)
+
+    async def _stream_to(self, peer_id: Any, method: Method) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """hivemind's `call_binary_stream_handler`, which leaves the connection to the daemon open when it fails."""
+        reader, writer = await self._p2p._client.control.daemon_connector.open_connection()
+        try:
+            request = p2pd_pb2.StreamOpenRequest(peer=peer_id.to_bytes(), proto=[method])
+            await write_pbmsg(writer, p2pd_pb2.Request(type=p2pd_pb2.Request.STREAM_OPEN, streamOpen=request))
+            response = p2pd_pb2.Response()
+            await read_pbmsg_safe(reader, response)
+            raise_if_failed(response)
+        except BaseException:
+            writer.close()
+            raise
+        return reader, writer
 
     async def call(self, peer_id: str, method: Method, request: Any, response_type: Any, *, timeout_s: float) -> Any:
         """One unary RPC. Raises RemoteError with the peer's text, or PeerLost."""
@@ -274,6 +289,10 @@ class SwarmNode:
             stream = MessageStream(reader, writer, max_message_bytes=max_message_bytes, inbox=inbox, peer_id=caller)
             try:
                 await handler(stream, caller)
+            except asyncio.CancelledError:
+                if not self._is_stopping:
+                    raise
+                # asyncio logs it as an error if the task of a connection ends cancelled.
             except PeerLost as error:
                 logger.debug("%s: %s left: %s", method, caller, error)
             except Exception as error:
@@ -287,6 +306,7 @@ class SwarmNode:
         return run
 
     async def _stop(self) -> None:
+        self._is_stopping = True
         for task in tuple(self._streams):
             task.cancel()
         if self._streams:

@@ -108,6 +108,8 @@ class ServerRecord(BaseModel):
     extensions: Annotated[tuple[_Text, ...], Field(max_length=MAX_EXTENSIONS)] = ()
     """Wire extensions that the server speaks, such as "left_padding"; every server of ours speaks at least one."""
     served_tokens: _Count | None = None
+    free_rows: _Count | None = None
+    """How many more rows (tokens of any sessions) the next batch takes before others would wait for them; 0: full."""
 
     @model_validator(mode="after")
     def _span_is_not_empty(self) -> ServerRecord:
@@ -124,7 +126,7 @@ class ServerRecord(BaseModel):
 
 _EXTRA_FIELDS = tuple(name for name in ServerRecord.model_fields if name not in ("state", "throughput"))
 _FLOAT_FIELDS = ("network_rps", "forward_rps", "inference_rps")
-_INT_FIELDS = ("start_block", "end_block", "cache_tokens_left", "served_tokens")
+_INT_FIELDS = ("start_block", "end_block", "cache_tokens_left", "served_tokens", "free_rows")
 _TEXT_FIELDS = ("public_name", "version", "torch_dtype", "quant_type")
 _TUPLE_FIELDS = ("adapters", "extensions")
 

@@ -56,6 +56,8 @@ class Method(StrEnum):
     INFO = f"{_SERVICE}.rpc_info"
     INFERENCE = f"{_SERVICE}.rpc_inference"
     PUSH = f"{_SERVICE}.rpc_push"
+    PUSH_STREAM = f"{_SERVICE}.rpc_push_stream"
+    """Ours: many pushed steps, without answers."""
     FORWARD = f"{_SERVICE}.rpc_forward"
     FORWARD_STREAM = f"{_SERVICE}.rpc_forward_stream"
     BACKWARD = f"{_SERVICE}.rpc_backward"

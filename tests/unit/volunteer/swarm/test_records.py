@@ -43,6 +43,7 @@ FULL_EXTRA: dict[str, Any] = {
     "next_pings": {"QmA": 0.02, "QmB": math.inf},
     "extensions": ("left_padding",),
     "served_tokens": 12,
+    "free_rows": 0,
 }
 
 
@@ -74,7 +75,9 @@ _nearly_right_value = {
     "using_relay": st.booleans(),
     **dict.fromkeys(("public_name", "version", "torch_dtype", "quant_type"), st.text()),
     **dict.fromkeys(("network_rps", "forward_rps", "inference_rps"), st.floats(min_value=0) | st.integers(0, 9)),
-    **dict.fromkeys(("start_block", "end_block", "cache_tokens_left", "served_tokens"), st.integers(-1, 10_001)),
+    **dict.fromkeys(
+        ("start_block", "end_block", "cache_tokens_left", "served_tokens", "free_rows"), st.integers(-1, 10_001)
+    ),
 }
 _nearly_right = st.tuples(
     st.integers(0, 3) | _leaves,
@@ -104,7 +107,7 @@ def petals_accepts(value: object) -> bool:
         )
 
     rules = {
-        **dict.fromkeys(("start_block", "end_block", "cache_tokens_left"), is_count),
+        **dict.fromkeys(("start_block", "end_block", "cache_tokens_left", "served_tokens", "free_rows"), is_count),
         **dict.fromkeys(("network_rps", "forward_rps", "inference_rps"), is_rate),
         **dict.fromkeys(("public_name", "version", "torch_dtype", "quant_type"), is_text),
         "adapters": are_texts,
@@ -210,6 +213,10 @@ def test_numbers_in_text_fields_are_read_as_petals_reads_them() -> None:
         raw(adapters=["a"] * (MAX_ADAPTERS + 1)),
         raw(extensions={"left_padding": True}),
         raw(served_tokens=-1),
+        raw(free_rows=-1),
+        raw(free_rows=0.0),
+        raw(free_rows=False),
+        raw(free_rows=2**63),
         raw(public_name=["a"]),
         raw(public_name=10**5000),
         raw(throughput=10**5000),

@@ -1,0 +1,238 @@
+"""One call of `rpc_inference`: requests on its stream, answers in their order, several under way at a time.
+
+Knows one server and its dialect; neither histories nor what is done when the server fails.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import contextlib
+import uuid
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from volunteer.client.routing import Hop
+from volunteer.swarm.compression import Compression
+from volunteer.swarm.node import SwarmNode
+from volunteer.swarm.records import ServerRecord, block_uid
+from volunteer.swarm.rpc import (
+    BadMessage,
+    ExpertRequest,
+    ExpertResponse,
+    MessageStream,
+    Method,
+    PeerLost,
+    RemoteError,
+    StreamEnded,
+    pack_metadata,
+    pack_tensor,
+    unpack_tensor,
+)
+
+_SEND_TIMEOUT_S = 180.0
+_CLOSE_TIMEOUT_S = 1.0
+_ARGUMENTS: tuple[tuple[bytes, ...], dict[str, bytes]] = ((b"__T0", b"__T1", b"__T2"), {})
+_NO_PROMPTS = pack_tensor(torch.empty(0))
+_NO_HYPO_IDS = pack_tensor(torch.empty(0, dtype=torch.int64))
+
+NextServers = tuple[tuple[str, str, int, int], ...]
+"""Peer id, session id and blocks `start:end` of each server that a step goes on to."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """Some blocks of a server, and how it is spoken to."""
+
+    node: SwarmNode
+    hop: Hop
+    record: ServerRecord
+    uid: str
+    wire: Compression = Compression.NONE
+    """How hidden states of more than one position travel, both ways."""
+
+    @classmethod
+    def of(cls, node: SwarmNode, prefix: str, hop: Hop, record: ServerRecord, wire: Compression) -> Target:
+        uid = " ".join(block_uid(prefix, index) for index in range(hop.start, hop.end))
+        return cls(node, hop, record, uid, wire if "wire16" in record.extensions else Compression.NONE)
+
+    def speaks(self, extension: str) -> bool:
+        return extension in self.record.extensions
+
+
+@dataclass(eq=False)
+class _Awaited:
+    """A step whose answer is to come."""
+
+    step_id: str
+    shape: torch.Size
+    dtype: torch.dtype
+    reorder: torch.Tensor | None
+    answer: asyncio.Future[torch.Tensor]
+
+    def outputs(self, response: Any) -> torch.Tensor:
+        if response is None or len(response.tensors) != 1:
+            raise BadMessage("an answer without hidden states")
+        outputs = unpack_tensor(response.tensors[0])
+        if outputs.shape != self.shape or not outputs.is_floating_point():
+            raise BadMessage(f"{outputs.dtype} of shape {tuple(outputs.shape)} for {tuple(self.shape)}")
+        return outputs.to(self.dtype)
+
+
+class ServerSession:
+    """One `rpc_inference` call: some rows of the batch in some blocks of one server. Several steps may be in flight.
+
+    Args:
+        opening: metadata of the first request.
+        rows: which rows of the batch.
+        padding: positions at the start that this server never sees, because it knows no padding and has one row.
+    """
+
+    def __init__(self, target: Target, opening: dict[str, Any], rows: slice, padding: int):
+        self.rows = rows
+        self.padding = padding
+        self.cached = 0
+        """Positions of the sequence, padding included, that are in the server's KV cache or left out of it."""
+        self.sent = 0
+        """The same once everything that was sent is answered."""
+        self.reorder: torch.Tensor | None = None
+        """Rows to be reordered by the next step, [batch] int64."""
+        self.answered = False
+        """Whether the server has taken this session."""
+        self.session_id = ""
+        self._target = target
+        self._opening = opening
+        self._stream: MessageStream | None = None
+        self._reader: asyncio.Task[None] | None = None
+        self._awaited: collections.deque[_Awaited] = collections.deque()
+        self._failure: Exception | None = None
+        self._is_new = True
+
+    @property
+    def in_flight(self) -> int:
+        return len(self._awaited)
+
+    async def open(self) -> None:
+        """Connects, if that was not done. Raises PeerLost."""
+        if self._stream is None:
+            self._stream = await self._target.node.open_stream(self._target.hop.peer_id, Method.INFERENCE)
+            self.session_id = str(uuid.uuid4())
+            self._reader = asyncio.create_task(self._read(self._stream))
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the next step may come from another server."""
+        return self.answered and not self._awaited and self._failure is None
+
+    def expect(self, step_id: str, first: int, hidden_states: torch.Tensor) -> asyncio.Future[torch.Tensor]:
+        """The answer to a step from position `first` on, of this shape and dtype; `send` or another server sends it."""
+        answer: asyncio.Future[torch.Tensor] = asyncio.get_running_loop().create_future()
+        self._awaited.append(_Awaited(step_id, hidden_states.shape, hidden_states.dtype, self.reorder, answer))
+        self.sent, self.reorder = first + hidden_states.shape[1], None
+        return answer
+
+    async def send(
+        self,
+        first: int,
+        hidden_states: torch.Tensor,
+        prompts: torch.Tensor | None = None,
+        *,
+        step_id: str | None = None,
+        next_servers: NextServers = (),
+    ) -> asyncio.Future[torch.Tensor]:
+        """Sends one step, [rows, new, hidden], that begins at position `first`; what comes back is of the same shape.
+
+        Args:
+            step_id: of a step that goes from server to server; one that is expected here is sent as the client's copy.
+            next_servers: where the server sends its outputs, beside the answer.
+
+        Raises:
+            PeerLost, RemoteError, BadMessage: what became of the session meanwhile; so does the answer.
+        """
+        await self.open()
+        if self._failure is not None or self._stream is None:
+            raise self._failure or PeerLost("the session was closed")
+        expected = next((each for each in self._awaited if each.step_id == step_id), None)
+        reorder = self.reorder if expected is None else expected.reorder
+        step_id = step_id or str(uuid.uuid4())
+        metadata: dict[str, Any] = {"step_id": step_id, "start_from_position": max(0, first - self.padding)}
+        if next_servers:
+            metadata["next_servers"] = next_servers
+        wire = self._target.wire if hidden_states.shape[1] > 1 else Compression.NONE
+        if wire is not Compression.NONE:
+            metadata["output_compression"] = (int(wire),)
+        is_lean = not self._is_new and self._target.speaks("lean_steps")
+        if not is_lean:
+            metadata |= {"session_id": self.session_id, "args_structure": _ARGUMENTS}
+        if self._is_new:
+            metadata |= self._opening
+        request = ExpertRequest(
+            uid="" if is_lean else self._target.uid,
+            tensors=[
+                pack_tensor(hidden_states, wire),
+                _NO_PROMPTS if prompts is None else pack_tensor(prompts),
+                _NO_HYPO_IDS if reorder is None else pack_tensor(reorder),
+            ],
+            metadata=pack_metadata(metadata),
+        )
+        answer = self.expect(step_id, first, hidden_states) if expected is None else expected.answer
+        self._is_new = False
+        try:
+            # The server may hold back what it has no time for yet, but not for ever.
+            async with asyncio.timeout(_SEND_TIMEOUT_S):
+                await self._stream.send(request)
+        except TimeoutError:
+            raise PeerLost(f"no step was taken within {_SEND_TIMEOUT_S:.0f} s") from None
+        return answer
+
+    def forget(self) -> None:
+        """Drops the connection; the next step opens a new one and starts at position 0."""
+        if self._reader is not None:
+            self._reader.cancel()
+        if self._stream is not None:
+            self._stream.close()
+        self._fail(PeerLost("the session was given up"))
+        self._stream, self._reader, self._failure, self.reorder = None, None, None, None
+        self._is_new, self.answered, self.cached, self.sent = True, False, 0, 0
+
+    async def close(self) -> None:
+        """Says goodbye, so that the server frees its KV room now."""
+        if self._stream is None:
+            return
+        with contextlib.suppress(PeerLost, TimeoutError):
+            async with asyncio.timeout(_CLOSE_TIMEOUT_S):
+                await self._stream.send(ExpertRequest())
+                await self._stream.send_end()
+        self.forget()
+
+    async def _read(self, stream: MessageStream) -> None:
+        try:
+            while True:
+                response: Any = await stream.receive(ExpertResponse)
+                if not self._awaited:
+                    raise (
+                        StreamEnded("the server ended the session")
+                        if response is None
+                        else BadMessage("an answer to nothing")
+                    )
+                awaited = self._awaited[0]
+                outputs = awaited.outputs(response)
+                self._awaited.popleft()
+                self.answered = True
+                if not awaited.answer.done():
+                    awaited.answer.set_result(outputs)
+        except StreamEnded as error:
+            # Between two steps, as servers do with sessions that are silent or old: the server lives.
+            self._fail(error if self._awaited else RemoteError("the server ended the session"))
+        except Exception as error:  # whatever it is, those who wait are told
+            self._fail(error)
+
+    def _fail(self, error: Exception) -> None:
+        self._failure = self._failure or error
+        for awaited in self._awaited:
+            if not awaited.answer.done():
+                awaited.answer.set_exception(error)
+                awaited.answer.exception()  # looked at: nobody has to wait for it
+        self._awaited.clear()
