@@ -22,6 +22,7 @@ from volunteer.settings import DATA_DIR_VARIABLE, default_data_dir
 
 if TYPE_CHECKING:
     from volunteer.client.chat import Chat, Sampling
+    from volunteer.client.speculation import Speculation
     from volunteer.events import Event
     from volunteer.swarm_model import SwarmModel
 
@@ -108,6 +109,13 @@ def _parser() -> argparse.ArgumentParser:
     chat.add_argument("--top-p", type=float, default=0.95, metavar="P")
     chat.add_argument("--seed", type=int, metavar="N")
     chat.add_argument("--system", metavar="TEXT", help="system prompt")
+    chat.add_argument(
+        "--speculate",
+        choices=["none", "lookup", "draft"],
+        help="let the swarm check several drafted tokens at once: what followed the same words earlier in the text "
+        "(lookup), or the words of a small model on this machine (draft). Busy servers get no drafts. (default: none)",
+    )
+    chat.add_argument("--draft-model", metavar="NAME", help="Hub name or local folder; same vocabulary, much smaller")
     chat.add_argument("--raw", action="store_true", help="continue the prompt as it stands, without a chat template")
     swarm = commands.add_parser("swarm", help="who serves which blocks of a model")
     _add_model(swarm)
@@ -132,7 +140,7 @@ def _add_bench(commands: Any) -> argparse.ArgumentParser:
         "benchmarks", nargs="*", type=_benchmark, metavar="NAME", help=f"{', '.join(BENCHMARKS)} (default: all)"
     )
     bench.add_argument(
-        "--all", action="store_true", help="all runs that this project has goals for, each with its own model"
+        "--all", action="store_true", help="those runs of them that this project has goals for, each with its model"
     )
     defaults = BenchOptions(data_dir=Path())
     bench.add_argument(
@@ -224,6 +232,7 @@ def _set_up_logging(verbose: bool) -> None:
     # Read when the libraries are imported; their own messages are for developers.
     os.environ.setdefault("HIVEMIND_LOGLEVEL", "DEBUG" if verbose else "ERROR")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "info" if verbose else "error")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "0" if verbose else "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("BITSANDBYTES_NOWELCOME", "1")
 
@@ -370,13 +379,30 @@ def _chat(options: argparse.Namespace) -> int:
         seed=options.seed,
     )
     opened = _open_model(options)
+    speculation = _speculation(options, opened)
     with SwarmForCausalLM.join(opened, initial_peers=options.initial_peers or ()) as model:
-        chat = Chat(model, load_tokenizer(opened.checkpoint.folder))
+        chat = Chat(model, load_tokenizer(opened.checkpoint.folder), speculation)
         system = [{"role": "system", "content": options.system}] if options.system else []
         if options.prompt is not None:
             _answer(chat, [*system, {"role": "user", "content": options.prompt}], sampling, raw=options.raw)
             return ExitCode.OK
         return _converse(chat, system, sampling, raw=options.raw)
+
+
+def _speculation(options: argparse.Namespace, target: SwarmModel) -> Speculation | None:
+    from volunteer.client.speculation import PromptLookup, load_draft
+    from volunteer.errors import ConfigurationError
+    from volunteer.swarm_model import open_swarm_model
+
+    match options.speculate or ("draft" if options.draft_model else "none"):
+        case "lookup":
+            return PromptLookup()
+        case "draft":
+            if not options.draft_model:
+                raise ConfigurationError("Say which model drafts with --draft-model.")
+            draft = open_swarm_model(options.draft_model, models_dir=default_data_dir() / "models")
+            return load_draft(draft, target)
+    return None
 
 
 def _answer(chat: Chat, messages: list[dict[str, str]], sampling: Sampling, *, raw: bool) -> str:
@@ -393,8 +419,11 @@ def _answer(chat: Chat, messages: list[dict[str, str]], sampling: Sampling, *, r
         signal.signal(signal.SIGINT, previous)
     print(flush=True)
     hops = " -> ".join(f"{hop.peer_id[-6:]} {hop.start}-{hop.end - 1}" for hop in answer.route)
+    drafts = (
+        f", {len(answer.token_ids) / answer.passes:.1f} tokens a pass" if chat.speculation and answer.passes else ""
+    )
     print(
-        f"[{len(answer.token_ids)} tokens, {answer.tokens_per_s:.1f} tokens/s, first token after "
+        f"[{len(answer.token_ids)} tokens, {answer.tokens_per_s:.1f} tokens/s{drafts}, first token after "
         f"{answer.first_token_s:.2f} s, route: you -> {hops}]",
         file=sys.stderr,
         flush=True,

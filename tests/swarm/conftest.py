@@ -165,6 +165,13 @@ def random_bloom(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def wide_bloom(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """BLOOM with its own vocabulary of 250,880 and little else, so that the quick head is worth its while."""
+    config = transformers.BloomConfig(hidden_size=64, n_layer=2, n_head=4, pad_token_id=3)
+    return save_random_model(config, tmp_path_factory.mktemp("models") / "wide-bloom", std=0.2)
+
+
+@pytest.fixture(scope="session")
 def random_opt(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """OPT, 6 blocks, hidden 64, 4 heads, with the projections of the 350m model."""
     config = transformers.OPTConfig(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,14 @@ import pytest
 import torch
 import transformers
 
+from volunteer.client.head import _exact_levels
 from volunteer.client.model import SwarmCache, SwarmForCausalLM
 
-MODELS = ["random_bloom", "random_opt", "smollm2"]
+MODELS = ["random_bloom", "random_opt", "smollm2", "wide_bloom"]
 SPANS = {
     "random_bloom": [("0:6",), ("0:2", "2:6"), ("0:1", "1:4", "4:6")],
     "random_opt": [("0:6",), ("0:2", "2:6"), ("0:1", "1:4", "4:6")],
+    "wide_bloom": [("0:1", "1:2")],
     "smollm2": [("0:30",), ("0:15", "15:30"), ("0:10", "10:20", "20:30")],
 }
 NEW_TOKENS = 12
@@ -79,6 +82,20 @@ def test_greedy_tokens_are_equal(models: tuple[SwarmForCausalLM, Any], prompt: t
     assert generate(remote, prompt).tolist() == generate(local, prompt).tolist()
 
 
+def test_large_heads_are_not_read_whole_for_a_greedy_token(
+    models: tuple[SwarmForCausalLM, Any], prompt: torch.Tensor
+) -> None:
+    remote, local = models
+    remote.greedy_head.prepare()
+    before = dataclasses.replace(remote.greedy_head.counts)
+    assert generate(remote, prompt).tolist() == generate(local, prompt).tolist()
+    counts = remote.greedy_head.counts
+    if local.config.vocab_size < 40_000 or _exact_levels(local.config.hidden_size) is None:
+        assert counts.proposed == 0
+    else:
+        assert counts.proposed - before.proposed > NEW_TOKENS // 2
+
+
 def test_greedy_tokens_of_a_padded_batch_are_equal(
     models: tuple[SwarmForCausalLM, Any], padded: dict[str, torch.Tensor]
 ) -> None:
@@ -96,6 +113,91 @@ def test_beams_of_a_padded_batch_are_equal(
 ) -> None:
     remote, local = models
     assert generate(remote, padded, num_beams=3).tolist() == generate(local, padded, num_beams=3).tolist()
+
+
+@pytest.fixture
+def heads_asked(models: tuple[SwarmForCausalLM, Any], monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """ "quick" or "whole" for each time that logits were computed, quick for what may go without most of them."""
+    remote, _ = models
+    asked: list[str] = []
+    quick, whole = remote.greedy_head, remote.ends.head.forward
+
+    def ask_quick(hidden_states: torch.Tensor) -> torch.Tensor:
+        asked.append("quick")
+        logits = quick(hidden_states)
+        if asked[-1] == "whole":  # its own fallback
+            asked.pop()
+        return logits
+
+    def ask_whole(hidden_states: torch.Tensor) -> torch.Tensor:
+        asked.append("whole")
+        return whole(hidden_states)
+
+    monkeypatch.setattr(remote, "greedy_head", ask_quick)
+    monkeypatch.setattr(remote.ends.head, "forward", ask_whole)
+    return asked
+
+
+class _Nothing(transformers.LogitsProcessor):
+    """Changes nothing, but it could have looked."""
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        assert scores.isfinite().all()
+        return scores
+
+
+@pytest.mark.parametrize(
+    ("options", "head"),
+    [
+        ({}, "quick"),
+        ({"prompt_lookup_num_tokens": 4}, "quick"),
+        ({"return_dict_in_generate": True}, "quick"),
+        ({"return_dict_in_generate": True, "output_logits": True}, "whole"),
+        ({"return_dict_in_generate": True, "output_scores": True}, "whole"),
+        ({"logits_processor": transformers.LogitsProcessorList([_Nothing()])}, "whole"),
+        ({"logits_processor": [_Nothing()], "prompt_lookup_num_tokens": 4}, "whole"),
+        ({"do_sample": True, "temperature": 0.8}, "whole"),
+        ({"do_sample": True, "prompt_lookup_num_tokens": 4}, "whole"),
+        ({"num_beams": 2}, "whole"),
+        ({"repetition_penalty": 1.3}, "whole"),
+        ({"no_repeat_ngram_size": 2}, "whole"),
+        ({"bad_words_ids": [[7, 8]]}, "whole"),
+        ({"sequence_bias": [[[7], -4.0]]}, "whole"),
+        ({"suppress_tokens": [7, 8]}, "whole"),
+        ({"begin_suppress_tokens": [7, 8]}, "whole"),
+        ({"forced_eos_token_id": 9}, "whole"),
+        ({"min_new_tokens": 3, "eos_token_id": 9}, "whole"),
+        ({"prefix_allowed_tokens_fn": lambda row, ids: [7, 8, 9]}, "whole"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, dict) else value,
+)
+def test_which_head_is_asked(
+    models: tuple[SwarmForCausalLM, Any],
+    prompt: torch.Tensor,
+    heads_asked: list[str],
+    options: dict[str, Any],
+    head: str,
+) -> None:
+    remote, local = models
+    arguments = {"attention_mask": torch.ones_like(prompt), "max_new_tokens": 4, "pad_token_id": 3, "do_sample": False}
+    answers = []
+    for model in (remote, local):
+        torch.manual_seed(7)
+        with torch.inference_mode():
+            answer = model.generate(prompt, **({"eos_token_id": None} | arguments | options))
+        answers.append(answer if isinstance(answer, torch.Tensor) else answer.sequences)
+    assert answers[0].tolist() == answers[1].tolist()
+    assert heads_asked and set(heads_asked) == {head}
+
+
+def test_direct_calls_ask_the_whole_head(
+    models: tuple[SwarmForCausalLM, Any], prompt: torch.Tensor, heads_asked: list[str]
+) -> None:
+    with torch.inference_mode():
+        outputs = models[0](prompt, use_cache=True)
+    outputs.past_key_values.close()
+    assert outputs.logits.isfinite().all()
+    assert heads_asked == ["whole"]
 
 
 def test_prompt_lookup_changes_no_token(models: tuple[SwarmForCausalLM, Any], prompt: torch.Tensor) -> None:

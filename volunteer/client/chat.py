@@ -13,8 +13,9 @@ import torch
 from tokenizers.decoders import DecodeStream
 from transformers import AutoTokenizer, StoppingCriteria, StoppingCriteriaList
 
-from volunteer.client.model import SwarmCache, SwarmForCausalLM
+from volunteer.client.model import DRAFT_TOKENS, SwarmCache, SwarmForCausalLM
 from volunteer.client.routing import Hop
+from volunteer.client.speculation import Speculation, speculation_pays
 from volunteer.errors import ConfigurationError
 
 Message = Mapping[str, str]
@@ -58,6 +59,8 @@ class Answer:
     """From the question to the first new token."""
     total_s: float
     route: tuple[Hop, ...]
+    passes: int
+    """Times that the model was asked; fewer than tokens when drafts were accepted."""
 
     @property
     def tokens_per_s(self) -> float:
@@ -73,6 +76,7 @@ class _TextStream:
         self.token_ids: list[int] = []
         self.text = ""
         self.first_token_at: float | None = None
+        self.passes = 0
         self._tokenizer = tokenizer
         self._decoder = DecodeStream(skip_special_tokens=True)
         self._on_text = on_text
@@ -82,6 +86,7 @@ class _TextStream:
         if self._is_prompt:
             self._is_prompt = False
             return
+        self.passes += 1
         for token_id in token_ids.flatten().tolist():
             self.first_token_at = self.first_token_at or time.perf_counter()
             self.token_ids.append(token_id)
@@ -108,11 +113,13 @@ class Chat:
     Args:
         model: the swarm as a model.
         tokenizer: the model's own, a fast one.
+        speculation: where drafts come from, if any; they are left out while a server of the route is busy.
     """
 
-    def __init__(self, model: SwarmForCausalLM, tokenizer: Any):
+    def __init__(self, model: SwarmForCausalLM, tokenizer: Any, speculation: Speculation | None = None):
         self.model = model
         self.tokenizer = tokenizer
+        self.speculation = speculation
 
     def prompt(self, messages: Sequence[Message], *, raw: bool = False) -> torch.Tensor:
         """The messages as token ids, [1, tokens] int64.
@@ -153,8 +160,10 @@ class Chat:
             torch.manual_seed(sampling.seed)
         stream = _TextStream(self.tokenizer, on_text)
         stopping = StoppingCriteriaList([_Stop(stop)] if stop is not None else [])
-        cache = SwarmCache(self.model, prompt_ids.shape[1] + sampling.max_new_tokens)
         started = time.perf_counter()
+        max_length = prompt_ids.shape[1] + sampling.max_new_tokens
+        drafting = self._drafting(max_length)
+        cache = SwarmCache(self.model, max_length + (DRAFT_TOKENS if drafting else 0))
         try:
             with torch.inference_mode():
                 self.model.generate(
@@ -165,6 +174,7 @@ class Chat:
                     stopping_criteria=stopping,
                     pad_token_id=self.tokenizer.pad_token_id or self.tokenizer.eos_token_id,
                     **sampling.arguments(),
+                    **drafting,
                 )
             route = cache.session.route if cache.session is not None else ()
         finally:
@@ -177,7 +187,19 @@ class Chat:
             first_token_s=(stream.first_token_at or ended) - started,
             total_s=ended - started,
             route=route,
+            passes=stream.passes,
         )
+
+    def _drafting(self, max_length: int) -> dict[str, Any]:
+        """What `generate` is told about drafts for the next answer: nothing while others would wait for them."""
+        if self.speculation is None:
+            return {}
+        ends = (getattr(self.model.config, "max_position_embeddings", None), self.speculation.max_length)
+        if any(end is not None and max_length + DRAFT_TOKENS > end for end in ends):
+            return {}
+        if not speculation_pays(self.model.likely_route(max_length=max_length + DRAFT_TOKENS)):
+            return {}
+        return self.speculation.arguments()
 
 
 def load_tokenizer(folder: Path) -> Any:

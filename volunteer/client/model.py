@@ -6,6 +6,7 @@ the servers: going back in the cache is a rollback there, reordering it for beam
 
 from __future__ import annotations
 
+import copy
 import weakref
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,18 +22,21 @@ from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from volunteer.client.connection import Connection
 from volunteer.client.forward import Passed, backward, forward
+from volunteer.client.head import LazyGreedyHead
 from volunteer.client.routing import Hop
 from volunteer.client.session import Session
 from volunteer.errors import ConfigurationError
 from volunteer.models.families import Ends, Positions
 from volunteer.models.loading import ends_parts, load_ends
 from volunteer.settings import default_data_dir
+from volunteer.swarm.compression import Compression
+from volunteer.swarm.records import ServerRecord
 from volunteer.swarm_model import SwarmModel, open_swarm_model
 
 DEFAULT_MAX_LENGTH = 2048
 """Tokens of a session whose length is not said; less where the model's positions end earlier."""
 
-_DRAFT_TOKENS = 64
+DRAFT_TOKENS = 64
 """Drafted tokens may reach beyond the end of the answer before they are rolled back."""
 
 
@@ -195,7 +199,10 @@ class SwarmForCausalLM(PreTrainedModel, GenerationMixin):
     def __init__(self, config: Any, ends: Ends, connection: Connection):
         super().__init__(config)
         self.ends = ends
+        self.greedy_head = LazyGreedyHead(ends.head)
         self.connection = connection
+        self.wire = Compression.NONE
+        """How hidden states of prompts are packed for servers that know `wire16`; exact unless it is set."""
         self.default_max_length = min(
             DEFAULT_MAX_LENGTH, getattr(config, "max_position_embeddings", None) or DEFAULT_MAX_LENGTH
         )
@@ -244,8 +251,9 @@ class SwarmForCausalLM(PreTrainedModel, GenerationMixin):
         checkpoint.prepare(ends_parts(family, checkpoint))
         ends = load_ends(family, checkpoint, dtype=dtype, device=torch.device("cpu"))
         connection = Connection(initial_peers, model.dht_prefix, family.num_blocks)
-        family.config.dtype = dtype
-        joined = cls(family.config, ends, connection).eval()
+        config = copy.deepcopy(family.config)  # transformers writes into it, and the family is the caller's
+        config.dtype = dtype
+        joined = cls(config, ends, connection).eval()
         if (checkpoint.folder / "generation_config.json").is_file():
             joined.generation_config = GenerationConfig.from_pretrained(checkpoint.folder)
         return joined
@@ -277,8 +285,23 @@ class SwarmForCausalLM(PreTrainedModel, GenerationMixin):
             end=end,
             max_length=max_length or self.default_max_length,
             left_padding=left_padding,
+            wire=self.wire,
         )
         return BlockingSession(self.connection, session)
+
+    def likely_route(self, *, max_length: int) -> tuple[ServerRecord, ...]:
+        """What the servers announce that a session opened now would go through.
+
+        Raises:
+            NoRoute: some blocks are served by nobody.
+        """
+        servers = self.connection.servers
+
+        async def find() -> tuple[ServerRecord, ...]:
+            route = await servers.route(0, servers.num_blocks, kv_tokens_needed=max_length)
+            return tuple(servers.servers[hop.peer_id].record for hop in route.hops)
+
+        return self.connection.run(find())
 
     def blocks(
         self,
@@ -317,6 +340,7 @@ class SwarmForCausalLM(PreTrainedModel, GenerationMixin):
         output_hidden_states: bool | None = None,
         logits_to_keep: int = 0,
         prompts: torch.Tensor | None = None,
+        argmax_only: bool = False,
         **kwargs: Any,
     ) -> CausalLMOutputWithPast:
         """Logits of all positions, or of the last `logits_to_keep`.
@@ -327,6 +351,7 @@ class SwarmForCausalLM(PreTrainedModel, GenerationMixin):
             past_key_values: the session to go on in; without one, `use_cache` opens one. Gradients need neither.
             prompts: deep prompts, [blocks, batch or 1, prefix, hidden].
             output_hidden_states: gives the inputs of the first block and the outputs of each hop, not normalised.
+            argmax_only: only the greatest logit of each position matters; the others may be -inf. See `client/head.py`.
 
         Returns:
             `logits` [batch, kept, vocabulary], `loss` if there are labels, `past_key_values` if a session is open.
@@ -344,7 +369,7 @@ class SwarmForCausalLM(PreTrainedModel, GenerationMixin):
         positions = Positions(past, inputs_embeds.shape[1], padding)
         hidden_states = self.ends.embed(inputs_embeds, positions)
 
-        borders: list[torch.Tensor] = [hidden_states]
+        borders: list[torch.Tensor] | None = [hidden_states] if output_hidden_states else None
         needs_gradients = torch.is_grad_enabled() and (
             hidden_states.requires_grad or (prompts is not None and prompts.requires_grad)
         )
@@ -359,10 +384,12 @@ class SwarmForCausalLM(PreTrainedModel, GenerationMixin):
         else:
             past_key_values = None
             hidden_states = self._forward_rows(hidden_states, padding, prompts)
-            borders.append(hidden_states)
+            if borders is not None:
+                borders.append(hidden_states)
 
         kept = hidden_states[:, -logits_to_keep:] if logits_to_keep else hidden_states
-        logits = self.ends.head(self.ends.normalise(kept))
+        head = self.greedy_head if argmax_only and labels is None else self.ends.head
+        logits = head(self.ends.normalise(kept))
         loss = None
         if labels is not None:
             loss = self.loss_function(logits=logits, labels=labels, vocab_size=self.config.vocab_size)
@@ -370,7 +397,7 @@ class SwarmForCausalLM(PreTrainedModel, GenerationMixin):
             loss=loss,
             logits=logits,
             past_key_values=past_key_values,
-            hidden_states=tuple(borders) if output_hidden_states else None,
+            hidden_states=None if borders is None else tuple(borders),
         )
 
     def _forward_rows(
@@ -398,11 +425,47 @@ class SwarmForCausalLM(PreTrainedModel, GenerationMixin):
         """Called by `generate`: gives it a session as long as the answer may become."""
         if model_kwargs.get("past_key_values") is None and generation_config.use_cache is not False:
             if generation_mode == GenerationMode.ASSISTED_GENERATION:
-                max_cache_length += _DRAFT_TOKENS
+                max_cache_length += DRAFT_TOKENS
             model_kwargs["past_key_values"] = SwarmCache(self, max_cache_length)
+
+    def _sample(self, input_ids: torch.Tensor, logits_processor: Any, stopping_criteria: Any, **arguments: Any) -> Any:
+        """Called by `generate` to decode greedily or to sample, with all that it will do to the logits."""
+        if _takes_argmax(arguments["generation_config"], logits_processor):
+            arguments["argmax_only"] = True
+        return super()._sample(input_ids, logits_processor, stopping_criteria, **arguments)
+
+    def _assisted_decoding(
+        self, input_ids: torch.Tensor, logits_processor: Any, stopping_criteria: Any, **arguments: Any
+    ) -> Any:
+        """The same with speculation."""
+        if _takes_argmax(arguments["generation_config"], logits_processor):
+            arguments["argmax_only"] = True
+        return super()._assisted_decoding(input_ids, logits_processor, stopping_criteria, **arguments)
+
+    def _get_candidate_generator(self, *, model_kwargs: dict[str, Any], **arguments: Any) -> Any:
+        # They would be handed on to the draft model, which may be one that does not know them.
+        known = {name: value for name, value in model_kwargs.items() if name != "argmax_only"}
+        return super()._get_candidate_generator(model_kwargs=known, **arguments)
 
     def _init_weights(self, module: nn.Module) -> None:
         """Everything is loaded before the model is made."""
+
+
+def _takes_argmax(generation_config: GenerationConfig, logits_processor: Sequence[Any]) -> bool:
+    """Whether `generate` looks at nothing but the greatest logit of each position.
+
+    `logits_processor` are all that it applies, its own for penalties, forbidden words and the like, and the caller's.
+    """
+    config = generation_config
+    return (
+        not config.do_sample
+        and config.num_beams in (None, 1)
+        and len(logits_processor) == 0
+        and not config.output_logits
+        and not config.output_scores
+        and config.assistant_ensemble_weight is None
+        and config.assistant_early_exit is None
+    )
 
 
 def _left_padding(attention_mask: torch.Tensor | None, length: int) -> tuple[int, ...] | None:
