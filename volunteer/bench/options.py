@@ -61,15 +61,21 @@ class Outputs:
 
 
 def judged(options: BenchOptions) -> list[BenchOptions]:
-    """Every run that a goal of the project is stated for, with the sizes of `options`."""
+    """Every run of the chosen benchmarks that a goal of the project is stated for, with the sizes of `options`."""
     bloom = dataclasses.replace(options, model=BLOOM_560M_SHAPE, revision=None, quantization="none", servers=None)
     smollm2 = dataclasses.replace(bloom, model=SMOLLM2)
-    return [
+    runs = [
         dataclasses.replace(bloom, benchmarks=("single",)),
         dataclasses.replace(smollm2, benchmarks=("single",)),
         dataclasses.replace(smollm2, benchmarks=("single",), quantization="int8"),
         dataclasses.replace(bloom, benchmarks=("concurrent",)),
         dataclasses.replace(bloom, benchmarks=("concurrent",), servers=2, chats=options.chats[:1]),
-        dataclasses.replace(bloom, benchmarks=("prefill", "hop", "delay")),
-        dataclasses.replace(smollm2, benchmarks=("delay", "speculation", "kv")),
+        dataclasses.replace(bloom, benchmarks=("prefill",)),
+        dataclasses.replace(bloom, benchmarks=("hop",)),
+        dataclasses.replace(bloom, benchmarks=("delay",)),
+        dataclasses.replace(smollm2, benchmarks=("delay",)),
+        # As long as most of the passage that is to be repeated.
+        dataclasses.replace(smollm2, benchmarks=("speculation",), new_tokens=2 * options.new_tokens),
+        dataclasses.replace(smollm2, benchmarks=("kv",)),
     ]
+    return [run for run in runs if run.benchmarks[0] in options.benchmarks]

@@ -6,7 +6,6 @@ possible. While a long prompt is computed, another chat goes on through the same
 
 from __future__ import annotations
 
-import inspect
 import itertools
 import statistics
 import threading
@@ -32,7 +31,6 @@ from volunteer.bench.report import (
 from volunteer.bench.rounds import Round, Stage, run_rounds
 from volunteer.bench.statistics import Agreement, agreement
 from volunteer.bench.swarms import in_words, joined_swarm, spans_of
-from volunteer.client.session import Session
 
 LIMITS, LOCAL, WHOLE, PIPELINED, DISTURBED = "limits", "local", "whole", "pipelined", "disturbed"
 OTHER_CHAT_TOKENS = 1024
@@ -98,8 +96,7 @@ def measure_prefill(stage: Stage) -> Result:
 
 def session_arguments(num_tokens: int) -> tuple[dict[str, Any], dict[str, Any]]:
     """For `Session`: a prompt of so many tokens in one piece, and in pieces as it does by itself."""
-    known = inspect.signature(Session).parameters
-    return ({"chunk_tokens": num_tokens} if "chunk_tokens" in known else {}), {}
+    return {"chunk_tokens": num_tokens}, {}
 
 
 def disturb(chats: Chats, other_prompt: Sequence[int], long_prompt: Sequence[int]) -> Disturbance:

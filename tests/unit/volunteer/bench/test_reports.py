@@ -11,7 +11,7 @@ import pytest
 from volunteer.bench import concurrent, delay, hop, kv, plot, prefill, single, speculation
 from volunteer.bench.answers import Answer
 from volunteer.bench.machine import Load, LoadMeter
-from volunteer.bench.options import BENCHMARKS, BenchOptions, judged
+from volunteer.bench.options import BENCHMARKS, SMOLLM2, BenchOptions, judged
 from volunteer.bench.reference import Limits
 from volunteer.bench.report import Result, exactness_notes, exactness_values
 from volunteer.bench.rounds import Round, run_rounds
@@ -107,6 +107,9 @@ def test_the_judged_runs_have_every_benchmark_and_the_given_sizes():
     runs = judged(BenchOptions(data_dir=Path("data"), rounds=7, servers=5, chats=(8, 16)))
     assert {name for run in runs for name in run.benchmarks} == set(BENCHMARKS)
     assert {run.rounds for run in runs} == {7}
+    # Chosen ones keep their models.
+    (chosen,) = judged(BenchOptions(data_dir=Path("data"), benchmarks=("kv",)))
+    assert (chosen.benchmarks, chosen.model) == (("kv",), SMOLLM2)
     # Through two servers only eight chats; everything else with the servers that its goal names.
     assert [(run.servers, run.chats) for run in runs if run.servers] == [(2, (8,))]
 
