@@ -19,6 +19,9 @@ _MKL_ROWS = 3
 """Up to so many rows MKL multiplies by a float32 matrix fastest: its time for three is that for one, and jumps then."""
 _ONEDNN_ROWS = 64
 """From so many rows on, both take as long, and MKL keeps nothing for each number of rows that it meets."""
+_COLUMNS_FIRST = 2**21
+"""Matrices of so few values lie column by column: MKL takes 0.9 of the time for one row of them (SmolLM2's shapes), and
+for 8 rows 1.1 of oneDNN's. Larger ones (BLOOM-560m's) would gain half as much for one row and lose half for 8."""
 _PACKED_FOR_ROWS = 4
 """oneDNN chooses a layout for a number of rows. That for 4 is within 3 % of the best for one row, and as fast as any
 for many; that for one row takes a quarter longer for 8."""
@@ -129,22 +132,25 @@ class PlainLinear(nn.Module):
     oneDNN's own layout would take a sixth less for 4 to 16 rows, but a sixth more for the one row of a single chat.
     """
 
-    weight: Tensor
+    columns: Tensor
     bias: Tensor | None
 
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
         super().__init__()
-        self.register_buffer("weight", weight.contiguous())
+        is_measured = weight.dtype == torch.float32 and has_onednn(weight.dtype, weight.device)
+        is_small = is_measured and weight.numel() <= _COLUMNS_FIRST
+        columns = weight.t().contiguous() if is_small else weight.contiguous().t()
+        self.register_buffer("columns", columns)  # [in, out]
         self.register_buffer("bias", bias)
-        self._prefers_onednn = weight.dtype == torch.float32 and has_onednn(weight.dtype, weight.device)
+        self._prefers_onednn = is_measured and not is_small
 
     def forward(self, x: Tensor) -> Tensor:
         rows = x.numel() // x.shape[-1]
         if self._prefers_onednn and _MKL_ROWS < rows <= _ONEDNN_ROWS and not _wants_gradient(x):
-            return _onednn_product(x, self.weight, self.bias)
+            return _onednn_product(x, self.columns.t(), self.bias)
         if x.ndim == 2 and self.bias is None:
-            return torch.mm(x, self.weight.t())  # what functional.linear comes to, 6 us later
-        return functional.linear(x, self.weight, self.bias)
+            return torch.mm(x, self.columns)  # what functional.linear comes to, some microseconds later
+        return functional.linear(x, self.columns.t(), self.bias)
 
 
 def _wants_gradient(x: Tensor) -> bool:
@@ -238,6 +244,8 @@ class Int8Linear(nn.Module):
 
     def product(self, x: Tensor) -> Tensor:
         """x [..., in] times the matrix, without the bias: [..., out] of x's dtype; knows no gradient."""
+        if x.ndim == 2 and len(x) <= self._kernel_rows:  # the decoding of few sessions, where every call counts
+            return torch._weight_int8pack_mm(x.bfloat16().contiguous(), self.weight, self.scale).to(x.dtype)
         rows = x.reshape(-1, x.shape[-1])
         if len(rows) <= self._kernel_rows:
             # The kernel is written for bfloat16 alone: float32 activations take it five times as long.
