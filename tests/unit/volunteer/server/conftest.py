@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+import transformers
 
 from volunteer.models.families import family_for
 from volunteer.models.linear import NumberFormat, make_linear
@@ -85,3 +86,15 @@ def new_engine() -> Iterator[Callable[..., Engine]]:
 @pytest.fixture(scope="session")
 def span_of() -> Callable[..., Span]:
     return make_span
+
+
+@pytest.fixture(scope="module")
+def span() -> Span:
+    """All three blocks, 64 wide, of a BLOOM with random weights."""
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    config = transformers.BloomConfig(hidden_size=64, n_layer=3, n_head=4, vocab_size=16)
+    model = transformers.AutoModelForCausalLM.from_config(config).eval()
+    for parameter in model.parameters():
+        parameter.data.normal_(0, 0.2)
+    return make_span(model, 0, 3)

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 import torch
-import transformers
 
 from volunteer.server.compute import ComputeThread, Priority
 from volunteer.server.handler import BlockService, TooBusy
@@ -35,17 +34,6 @@ HIDDEN, BLOCKS = 64, 3
 UID = " ".join(f"model.{index}" for index in range(BLOCKS))
 NO_PROMPTS, NO_HYPO_IDS = torch.empty(0), torch.empty(0, dtype=torch.int64)
 TOLERANCE = {"atol": 2e-4, "rtol": 1e-4}  # float32, added up in another order
-
-
-@pytest.fixture(scope="module")
-def span(span_of: Callable[..., Span]) -> Span:
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
-    config = transformers.BloomConfig(hidden_size=HIDDEN, n_layer=BLOCKS, n_head=4, vocab_size=16)
-    model = transformers.AutoModelForCausalLM.from_config(config).eval()
-    for parameter in model.parameters():
-        parameter.data.normal_(0, 0.2)
-    return span_of(model, 0, BLOCKS)
 
 
 def numbers(*shape: int, seed: int = 0) -> torch.Tensor:

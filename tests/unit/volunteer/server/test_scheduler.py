@@ -4,7 +4,6 @@ from typing import Any
 
 import pytest
 import torch
-import transformers
 
 from volunteer.server.kv_cache import PAGE_TOKENS, KVRoomFull, SessionCache
 from volunteer.server.scheduler import (
@@ -98,17 +97,6 @@ def test_who_comes_later_or_is_long_overdue_is_not_waited_for() -> None:
 
 def numbers(*shape: int, seed: int = 0) -> torch.Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
-
-
-@pytest.fixture(scope="module")
-def span(span_of: Callable[..., Span]) -> Span:
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
-    config = transformers.BloomConfig(hidden_size=HIDDEN, n_layer=BLOCKS, n_head=4, vocab_size=16)
-    model = transformers.AutoModelForCausalLM.from_config(config).eval()
-    for parameter in model.parameters():
-        parameter.data.normal_(0, 0.2)
-    return span_of(model, 0, BLOCKS)
 
 
 def whole(span: Span, hidden_states: torch.Tensor) -> torch.Tensor:
