@@ -125,7 +125,11 @@ class KVSession:
     answered_at: float = field(default_factory=time.monotonic)
     think_s: float | None = None
     """From an answer to the next step, smoothed; None while there was none."""
-    promised_tokens: int = 0
+
+    @property
+    def promised_tokens(self) -> int:
+        """What it may grow to: rows x maximum length x blocks."""
+        return len(self.cache.rows) * self.cache.max_length * (self.cache.end - self.cache.start)
 
 
 @dataclass(eq=False)
@@ -243,7 +247,7 @@ class Scheduler:
 
     @property
     def promised_tokens(self) -> int:
-        """Sum of what all open sessions may grow to: rows x maximum length x blocks."""
+        """Sum of what all open sessions may grow to."""
         return sum(session.promised_tokens for session in self._sessions.values())
 
     @property
@@ -286,13 +290,7 @@ class Scheduler:
                 # Not longer: sessions fall silent without a word.
                 async with asyncio.timeout(min(left_s, _MIN_IDLE_S)):
                     await self._room_waiters.wait()
-        session = KVSession(
-            cache,
-            can_replay,
-            next(self._numbers),
-            answered_at=self._clock(),
-            promised_tokens=rows * cache.max_length * (cache.end - cache.start),
-        )
+        session = KVSession(cache, can_replay, next(self._numbers), answered_at=self._clock())
         self._sessions[session.number] = session
         try:
             yield session
@@ -421,12 +419,11 @@ class Scheduler:
         return Tick(cache.start, cache.end, parts, tuple(moves))
 
     async def _compute_tick(self, chosen: Sequence[tuple[_Step, int]], tick: Tick) -> None:
-        is_decode = any(step.waiting.is_decode for step, _ in chosen)
-        is_plain = all(step.waiting.is_decode for step, _ in chosen)
+        are_decode = [step.waiting.is_decode for step, _ in chosen]
         started = self._clock()
         try:
             outputs = await self._compute.run(
-                Priority.DECODE if is_decode else Priority.PREFILL, self._span.tick, self._pool, tick
+                Priority.DECODE if any(are_decode) else Priority.PREFILL, self._span.tick, self._pool, tick
             )
         except Exception as error:
             # How far it came is unknown, and with it what the caches hold: the sessions begin again.
@@ -437,7 +434,7 @@ class Scheduler:
             return
         self.ticks += 1
         self._tick_ended_at = now = self._clock()
-        if is_plain:
+        if all(are_decode):
             self._tick_s += (now - started - self._tick_s) * (_SMOOTHING if self._tick_s else 1.0)
         for (step, tokens), output in zip(chosen, outputs, strict=True):
             step.advance(tokens, output, now)
