@@ -232,6 +232,12 @@ class Bloom(Family):
     block_prefixes = ("transformer.h.", "h.")
     ends_class = _BloomEnds
 
+    def __init__(self, config: Any):
+        super().__init__(config)
+        # A slope is what one position makes: 0 at the first token, the slope at the second. Every tick asks for them.
+        positions = torch.ones(1, 2, dtype=torch.int64)
+        self._slopes = build_alibi_tensor(positions, self.num_heads, torch.float32)[:, 0, 1].clone()
+
     @property
     def max_length(self) -> int | None:
         return None
@@ -241,8 +247,7 @@ class Bloom(Family):
 
     @property
     def alibi_slopes(self) -> torch.Tensor:
-        # A slope is what one position makes: 0 at the first token, the slope at the second.
-        return build_alibi_tensor(torch.ones(1, 2, dtype=torch.int64), self.num_heads, torch.float32)[:, 0, 1].clone()
+        return self._slopes
 
     def runnable(self, layer: nn.Module, index: int, make: MakeLinear) -> Block:
         return LeanBloom(layer, index, make)
