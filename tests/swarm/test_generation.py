@@ -11,8 +11,8 @@ import pytest
 import torch
 import transformers
 
-from volunteer.client.head import _exact_levels
 from volunteer.client.model import SwarmCache, SwarmForCausalLM
+from volunteer.models.onednn import exact_levels
 
 MODELS = ["random_bloom", "random_opt", "smollm2", "wide_bloom"]
 SPANS = {
@@ -90,7 +90,7 @@ def test_large_heads_are_not_read_whole_for_a_greedy_token(
     before = dataclasses.replace(remote.greedy_head.counts)
     assert generate(remote, prompt).tolist() == generate(local, prompt).tolist()
     counts = remote.greedy_head.counts
-    if local.config.vocab_size < 40_000 or _exact_levels(local.config.hidden_size) is None:
+    if local.config.vocab_size < 40_000 or exact_levels(local.config.hidden_size) is None:
         assert counts.proposed == 0
     else:
         assert counts.proposed - before.proposed > NEW_TOKENS // 2

@@ -18,16 +18,19 @@ of them leads all others by more than both bounds of (1), its f is the greatest 
 
 from __future__ import annotations
 
-import functools
+import math
 import threading
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Self
 
 import torch
 from torch import nn
 
-_UNIT = 2.0**-24
-"""Relative rounding of one float32 operation."""
+from volunteer.models import onednn
+
+_UNIT = onednn.ROUNDING
 _MIN_BYTES = 32 << 20
 """A smaller head in float32 costs less than a few milliseconds a token: nothing to gain."""
 _MAX_COLUMNS = 1 << 14
@@ -68,7 +71,7 @@ class GreedyHead:
 
     Args:
         weight: the head, [rows, columns] float32 on the CPU, finite.
-        levels: the copy's rows are integers from -levels to levels; see `_exact_levels`.
+        levels: the copy's rows are integers from -levels to levels; see `onednn.exact_levels`.
     """
 
     def __init__(self, weight: torch.Tensor, levels: int):
@@ -84,7 +87,7 @@ class GreedyHead:
         for start in range(0, rows, _ROWS_AT_ONCE):
             part = slice(start, start + _ROWS_AT_ONCE)
             self._quantise(weight[part], part, integers[part])
-        self._copy = torch.ops.onednn.qlinear_prepack(integers, None)
+        self._copy = onednn.packed_int8(integers)
 
     @classmethod
     def of(cls, head: nn.Module, *, min_bytes: int = _MIN_BYTES) -> Self | None:
@@ -94,7 +97,7 @@ class GreedyHead:
             return None
         if weight.dtype != torch.float32 or weight.device.type != "cpu" or weight.shape[1] > _MAX_COLUMNS:
             return None
-        levels = _exact_levels(weight.shape[1]) if weight.nbytes >= min_bytes else None
+        levels = onednn.exact_levels(weight.shape[1]) if weight.nbytes >= min_bytes else None
         if levels is None:
             return None
         with torch.no_grad():
@@ -105,6 +108,16 @@ class GreedyHead:
     def nbytes(self) -> int:
         """Memory that the copy takes."""
         return self._weight.numel() + sum(each.nbytes for each in (self._scales, self._norms, self._errors))
+
+    @torch.inference_mode()
+    def pays(self) -> bool:
+        """Whether proposing is quicker here than the whole head: kernels for integers are not fast everywhere."""
+        state = self._weight[:1].clone()
+        quick_s, whole_s = math.inf, math.inf
+        for _ in range(4):  # in turns; the least of them, as whatever disturbs makes it longer
+            quick_s = min(quick_s, _seconds(lambda: self._propose(state)))
+            whole_s = min(whole_s, _seconds(lambda: nn.functional.linear(state, self._weight)))
+        return quick_s < whole_s
 
     @torch.no_grad()
     def __call__(self, hidden_states: torch.Tensor) -> torch.Tensor | None:
@@ -169,7 +182,8 @@ class GreedyHead:
         remainder = remainder - coarse * coarse_scale
         fine = (remainder / fine_scale).round_().clamp_(-127, 127)
         remainder = remainder - fine * fine_scale
-        products = _multiply(torch.cat([coarse, fine]).to(torch.int8), self._copy, self._scales)
+        halves = torch.cat([coarse, fine]).add_(onednn.BYTE_ZERO).to(torch.uint8)
+        products = onednn.int8_product(halves, self._copy, self._scales)
         approximate = products[: len(states)].mul_(coarse_scale.float())
         approximate.addcmul_(products[len(states) :], fine_scale.float())
         return approximate, remainder.norm(dim=1)
@@ -233,35 +247,14 @@ class LazyGreedyHead:
 
     def _make(self, version: tuple[int, int]) -> None:
         greedy = GreedyHead.of(self._head)
+        if greedy is not None and not greedy.pays():
+            greedy = None
         with self._lock:
             if self._made_of == version:
                 self._greedy = greedy
 
 
-def _multiply(integers: torch.Tensor, copy: torch.Tensor, scales: torch.Tensor) -> torch.Tensor:
-    """Rows of int8 [n, columns] times a packed copy and the scales of its rows, [n, rows] float32."""
-    zeros = torch.zeros(len(scales), dtype=torch.int32)
-    return torch.ops.onednn.qlinear_pointwise(
-        integers, 1.0, 0, copy, scales, zeros, None, 1.0, 0, torch.float32, "none", [], ""
-    )
-
-
-@functools.cache
-def _exact_levels(columns: int) -> int | None:
-    """How large the copy's integers may be for this processor's kernel to add their products without saturating.
-
-    127 where it adds them in 32 bits (VNNI, AMX); processors before that add pairs in 16 bits, where no more fits than
-    2 x 255 x 63. Tried with the greatest sums that there are. None where there is no such kernel.
-    """
-    for levels in (127, 63):
-        row = torch.full((1, columns), levels, dtype=torch.int8)
-        rows = torch.cat([row, -row]).repeat(128, 1)
-        states = torch.tensor([127, -127], dtype=torch.int8)[:, None].expand(2, columns).repeat(8, 1)
-        expected = states.double() @ rows.double().T
-        try:
-            products = _multiply(states, torch.ops.onednn.qlinear_prepack(rows, None), torch.ones(len(rows)))
-        except (AttributeError, NotImplementedError, RuntimeError):
-            return None
-        if bool(((products - expected).abs() <= 2 * _UNIT * expected.abs()).all()):
-            return levels
-    return None
+def _seconds(function: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    function()
+    return time.perf_counter() - started

@@ -1,12 +1,11 @@
 """One weight matrix of a linear layer, held in a number format, and its product with activations.
 
-The one place where bitsandbytes is imported and where oneDNN's packed matrices are made. Weights are frozen: gradients
-flow to the activations alone. Knows neither layers nor checkpoints.
+The one place where bitsandbytes is imported. Weights are frozen: gradients flow to the activations alone. Where a
+format can be laid out in several ways, the fastest one here is found by trying. Knows neither layers nor checkpoints.
 """
 
 from __future__ import annotations
 
-import platform
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -15,18 +14,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from volunteer.models import onednn
+from volunteer.models.fastest import fastest
+from volunteer.models.onednn import has_onednn
+
 _MKL_ROWS = 3
 """Up to so many rows MKL multiplies by a float32 matrix fastest: its time for three is that for one, and jumps then."""
 _ONEDNN_ROWS = 64
 """From so many rows on, both take as long, and MKL keeps nothing for each number of rows that it meets."""
-_COLUMNS_FIRST = 2**21
-"""Matrices of so few values lie column by column: MKL takes 0.9 of the time for one row of them (SmolLM2's shapes), and
-for 8 rows 1.1 of oneDNN's. Larger ones (BLOOM-560m's) would gain half as much for one row and lose half for 8."""
-_PACKED_FOR_ROWS = 4
-"""oneDNN chooses a layout for a number of rows. That for 4 is within 3 % of the best for one row, and as fast as any
-for many; that for one row takes a quarter longer for 8."""
 _INT8_KERNEL_ROWS = 12
-"""Up to so many rows the int8 kernel, which takes a row at a time, is faster than widening the matrix first."""
+"""Up to so many rows PyTorch's int8 kernel, which takes a row at a time, is faster than widening the matrix first."""
 
 
 class NumberFormat(StrEnum):
@@ -64,28 +61,34 @@ def make_linear(
     weight = weight.detach()
     bias = None if bias is None else bias.detach().to(device, dtype)
     if number_format is NumberFormat.INT8 and device.type == "cpu":
-        return Int8Linear(weight, bias)
+        return _fastest_layout(number_format, weight.shape, dtype)(weight, bias)
     if number_format.is_quantised:
         return _bitsandbytes_linear(weight, bias, number_format, dtype).to(device).requires_grad_(False)
     if dtype != getattr(torch, number_format.value):
         raise ValueError(f"{number_format} weights take activations of that dtype, not {dtype}")
     weight = weight.to(device, dtype)
-    packs = dtype != torch.float32 and has_onednn(dtype, device)
-    return PackedLinear(weight, bias) if packs else PlainLinear(weight, bias)
+    if device.type == "cpu":
+        return _fastest_layout(number_format, weight.shape, dtype)(weight, bias)
+    return PlainLinear(weight, bias)
 
 
-def has_onednn(dtype: torch.dtype, device: torch.device) -> bool:
-    """Whether oneDNN multiplies by matrices of `dtype` here."""
-    # Elsewhere than on x86 the same operations end in other libraries, whose speed and rounding are not known here.
-    if device.type != "cpu" or platform.machine().lower() not in ("x86_64", "amd64"):
-        return False
-    if not (torch.backends.mkldnn.is_available() and torch.backends.mkldnn.enabled):  # type: ignore[no-untyped-call]
-        return False
-    if dtype == torch.bfloat16:
-        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
-    if dtype == torch.float16:
-        return bool(torch.ops.mkldnn._is_mkldnn_fp16_supported())
-    return dtype == torch.float32
+Layout = (
+    type["PlainLinear"] | type["ColumnsLinear"] | type["PackedLinear"] | type["Int8Linear"] | type["SplitInt8Linear"]
+)
+
+
+def layouts(number_format: NumberFormat, columns: int) -> tuple[Layout, ...]:
+    """The ways in which this processor can multiply by a matrix of so many columns; the safest one is the first."""
+    if number_format is NumberFormat.INT8:
+        return (Int8Linear, SplitInt8Linear) if onednn.exact_levels(columns) == 127 else (Int8Linear,)
+    if not has_onednn(getattr(torch, number_format.value), torch.device("cpu")):
+        return (PlainLinear,)
+    # oneDNN rearranges a plain matrix of half precision for every product, at half as much time again.
+    return (PlainLinear, ColumnsLinear, PackedLinear) if number_format is NumberFormat.FLOAT32 else (PackedLinear,)
+
+
+def _fastest_layout(number_format: NumberFormat, shape: torch.Size, dtype: torch.dtype) -> Layout:
+    return fastest(layouts(number_format, shape[1]), tuple(shape), dtype)
 
 
 @dataclass(frozen=True)
@@ -127,27 +130,35 @@ def fast_formats(processor: Processor) -> frozenset[NumberFormat]:
 
 
 class PlainLinear(nn.Module):
-    """A matrix as PyTorch keeps it. In float32 on x86, MKL multiplies few and many rows by it, and oneDNN a batch.
+    """A matrix as PyTorch keeps it. In float32 on x86, MKL multiplies few and many rows by it, and oneDNN a batch."""
 
-    oneDNN's own layout would take a sixth less for 4 to 16 rows, but a sixth more for the one row of a single chat.
-    """
+    weight: Tensor
+    bias: Tensor | None
+
+    def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
+        super().__init__()
+        self.register_buffer("weight", weight.contiguous())  # [out, in]
+        self.register_buffer("bias", bias)
+        self._has_onednn = weight.dtype == torch.float32 and has_onednn(weight.dtype, weight.device)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self._has_onednn and not _wants_gradient(x) and _MKL_ROWS < x.numel() // x.shape[-1] <= _ONEDNN_ROWS:
+            return onednn.product(x, self.weight, self.bias)
+        return functional.linear(x, self.weight, self.bias)
+
+
+class ColumnsLinear(nn.Module):
+    """A matrix column by column: some processors take a tenth less time for one row of SmolLM2's then."""
 
     columns: Tensor
     bias: Tensor | None
 
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
         super().__init__()
-        is_measured = weight.dtype == torch.float32 and has_onednn(weight.dtype, weight.device)
-        is_small = is_measured and weight.numel() <= _COLUMNS_FIRST
-        columns = weight.t().contiguous() if is_small else weight.contiguous().t()
-        self.register_buffer("columns", columns)  # [in, out]
+        self.register_buffer("columns", weight.t().contiguous())  # [in, out]
         self.register_buffer("bias", bias)
-        self._prefers_onednn = is_measured and not is_small
 
     def forward(self, x: Tensor) -> Tensor:
-        rows = x.numel() // x.shape[-1]
-        if self._prefers_onednn and _MKL_ROWS < rows <= _ONEDNN_ROWS and not _wants_gradient(x):
-            return _onednn_product(x, self.columns.t(), self.bias)
         if x.ndim == 2 and self.bias is None:
             return torch.mm(x, self.columns)  # what functional.linear comes to, some microseconds later
         return functional.linear(x, self.columns.t(), self.bias)
@@ -158,43 +169,20 @@ def _wants_gradient(x: Tensor) -> bool:
 
 
 class PackedLinear(nn.Module):
-    """A half-precision matrix in the layout that oneDNN's kernels read.
-
-    From a plain one they would have to rearrange it for each product, at half as much time again.
-    """
+    """A matrix of floats in the layout that oneDNN's kernels read."""
 
     packed: Tensor
     bias: Tensor | None
 
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
         super().__init__()
-        packed = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), _PACKED_FOR_ROWS)
-        self.register_buffer("packed", packed)
+        self.register_buffer("packed", onednn.packed(weight))
         self.register_buffer("bias", bias)
 
     def forward(self, x: Tensor) -> Tensor:
         if _wants_gradient(x):
             return _PackedProduct.apply(x, self.packed, self.bias)  # type: ignore[no-untyped-call]
-        return _onednn_product(x, self.packed, self.bias)
-
-
-def _onednn_product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    flat = x.reshape(-1, x.shape[-1])
-    rows = len(flat)
-    flat = functional.pad(flat, (0, 0, 0, padded_rows(rows) - rows)).contiguous()
-    product: Tensor = torch.ops.mkldnn._linear_pointwise(flat, weight, bias, "none", [], "")
-    return product[:rows].view(*x.shape[:-1], product.shape[-1])
-
-
-def padded_rows(rows: int) -> int:
-    """With how many rows a product of `rows` rows is computed.
-
-    For every number of rows that it meets, oneDNN generates code and keeps it: 2 ms and 0.6 MB for each shape of
-    weights. So there are few numbers, the closer the fewer the rows are.
-    """
-    steps = ((8, 1), (16, 2), (32, 4), (64, 8), (128, 16), (256, 32), (512, 64), (rows, 512))
-    step = next(step for limit, step in steps if rows <= limit)
-    return -(-rows // step) * step
+        return onednn.product(x, self.packed, self.bias)
 
 
 class _PackedProduct(torch.autograd.Function):
@@ -203,17 +191,64 @@ class _PackedProduct(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, packed: Tensor, bias: Tensor | None) -> Tensor:
         ctx.packed = packed  # not by save_for_backward, which wants tensors with storage
-        return _onednn_product(x, packed, bias)
+        return onednn.product(x, packed, bias)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         return gradient @ ctx.packed.to_dense(), None, None
 
 
-class Int8Linear(nn.Module):
-    """Weights of 8 bits with a scale a row; activations stay in floating point.
+def _int8_steps(weight: Tensor, scale: Tensor) -> Tensor:
+    return (weight.float() / scale.float()[:, None]).round_().clamp_(-127, 127).to(torch.int8)
 
-    Activations of 8 bits would let the processor multiply faster, but they ruin small models, SmolLM2 among them.
+
+def _int8_scale(weight: Tensor) -> Tensor:
+    """Of each row, [out] float32: its largest value is 127 steps."""
+    return (weight.float().abs().amax(dim=1) / 127).clamp_min(torch.finfo(torch.bfloat16).tiny)
+
+
+class SplitInt8Linear(nn.Module):
+    """Weights of 8 bits with a scale a row, multiplied in whole numbers by activations of 16 bits.
+
+    Activations of 8 bits ruin small models, SmolLM2 among them. Those of 16 are two rows of bytes
+    (`onednn.split_rows`), so that the processor's instructions for bytes do the work, and the matrix is read once.
+    """
+
+    packed: Tensor
+    scale: Tensor
+    bias: Tensor | None
+
+    def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
+        super().__init__()
+        scale = _int8_scale(weight)
+        self.register_buffer("packed", onednn.packed_int8(_int8_steps(weight, scale)))
+        self.register_buffer("scale", scale)
+        self.register_buffer("bias", bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        product = _Int8Product.apply(x, self) if _wants_gradient(x) else self.product(x)  # type: ignore[no-untyped-call]
+        return product if self.bias is None else product + self.bias
+
+    def product(self, x: Tensor) -> Tensor:
+        """x [..., in] times the matrix, without the bias: [..., out] of x's dtype; knows no gradient."""
+        flat = x.reshape(-1, x.shape[-1]).float()
+        rows = len(flat)
+        if rows == 0:
+            return x.new_empty(*x.shape[:-1], len(self.scale))
+        padding = onednn.padded_rows(rows) - rows
+        if padding:
+            flat = functional.pad(flat, (0, 0, 0, padding))
+        outputs = onednn.split_product(flat, self.packed, self.scale)[:rows].to(x.dtype)
+        return outputs.view(*x.shape[:-1], len(self.scale))
+
+    def steps(self) -> Tensor:
+        """The matrix without its scales, [out, in] int8."""
+        return self.packed.to_dense().t()
+
+
+class Int8Linear(nn.Module):
+    """Weights of 8 bits with a scale a row; activations stay in floating point. Needs nothing of the processor.
+
     `Module.to` with a dtype would change the scale's: choose the dtype of activations with `make_linear`.
     """
 
@@ -225,9 +260,8 @@ class Int8Linear(nn.Module):
         super().__init__()
         # The scale is rounded to bfloat16, which the kernel wants, before the weights are divided by it: its rounding
         # then costs a finer or coarser step, and no error of its own.
-        scale = (weight.float().abs().amax(dim=1) / 127).clamp_min(torch.finfo(torch.bfloat16).tiny).bfloat16()
-        steps = (weight.float() / scale.float()[:, None]).round_().clamp_(-127, 127)
-        self.register_buffer("weight", steps.to(torch.int8))  # [out, in]
+        scale = _int8_scale(weight).bfloat16()
+        self.register_buffer("weight", _int8_steps(weight, scale))  # [out, in]
         self.register_buffer("scale", scale)  # [out] bfloat16
         self.register_buffer("bias", bias)
         processor = Processor.here()
@@ -256,16 +290,20 @@ class Int8Linear(nn.Module):
             product = (wide.float() * self.scale).to(x.dtype)
         return product.view(*x.shape[:-1], len(self.weight))
 
+    def steps(self) -> Tensor:
+        """The matrix without its scales, [out, in] int8."""
+        return self.weight
+
 
 class _Int8Product(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, linear: Int8Linear) -> Tensor:
+    def forward(ctx: Any, x: Tensor, linear: Int8Linear | SplitInt8Linear) -> Tensor:
         ctx.linear = linear
         return linear.product(x)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        weight, scale = ctx.linear.weight, ctx.linear.scale
+        weight, scale = ctx.linear.steps(), ctx.linear.scale
         return (gradient * scale.to(gradient.dtype)) @ weight.to(gradient.dtype), None
 
 

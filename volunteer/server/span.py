@@ -10,7 +10,7 @@ from torch.nn.functional import pad, scaled_dot_product_attention
 
 from volunteer.models.families import Family
 from volunteer.models.lean import Attend, Block
-from volunteer.models.linear import padded_rows
+from volunteer.models.onednn import padded_rows
 from volunteer.server.gpu import PinnedTransfer, begin_compiled_tick
 from volunteer.server.kv_cache import KVPool, Move
 

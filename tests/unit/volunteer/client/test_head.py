@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import subprocess
 import sys
+import time
 
 import pytest
 import torch
@@ -13,7 +14,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from volunteer.client import head as module
-from volunteer.client.head import GreedyHead, LazyGreedyHead, _exact_levels
+from volunteer.client.head import GreedyHead, LazyGreedyHead
+from volunteer.models.onednn import exact_levels
 
 
 def linear(weight: torch.Tensor) -> nn.Linear:
@@ -89,7 +91,7 @@ def test_of_equal_rows_the_lowest_wins_as_in_the_whole_head() -> None:
     lazy = LazyGreedyHead(linear(weight))
     lazy.prepare()
     assert lazy(state).argmax().item() == linear(weight)(state).argmax().item() == 17
-    assert lazy.counts.ties == (_exact_levels(128) is not None)
+    assert lazy.counts.ties == (exact_levels(128) is not None)
 
 
 @pytest.mark.parametrize("size", [1e-38, 1e-22, 1e-12, 1e12])
@@ -145,6 +147,22 @@ def test_other_heads_have_no_quick_head() -> None:
     assert GreedyHead.of(nn.Identity(), min_bytes=0) is None
 
 
+def test_a_copy_that_is_slower_than_the_whole_head_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on processors whose kernel for two signed bytes takes 500 times as long."""
+    whole, state = linear(random(1 << 16, 128)), random(1, 128, seed=1)
+    quick = module.onednn.int8_product
+
+    def slow(*arguments: torch.Tensor) -> torch.Tensor:
+        time.sleep(0.1)
+        return quick(*arguments)
+
+    monkeypatch.setattr(module.onednn, "int8_product", slow)
+    lazy = LazyGreedyHead(whole)
+    lazy.prepare()
+    assert torch.equal(lazy(state), whole(state))
+    assert lazy.counts.proposed == 0
+
+
 def test_a_lower_matmul_precision_goes_to_the_whole_head() -> None:
     quick = greedy(random(2000, 32))
     previous = torch.get_float32_matmul_precision()
@@ -158,7 +176,7 @@ def test_a_lower_matmul_precision_goes_to_the_whole_head() -> None:
 def test_changed_weights_are_noticed() -> None:
     whole = linear(random(1 << 16, 128))
     lazy, state = LazyGreedyHead(whole), random(1, 128, seed=1)
-    available = _exact_levels(128) is not None
+    available = exact_levels(128) is not None
 
     def check_copy() -> None:
         assert lazy(state).argmax().item() == whole(state).argmax().item()  # by the whole head, or by the new copy
@@ -177,9 +195,9 @@ def test_changed_weights_are_noticed() -> None:
 
 @pytest.mark.parametrize("levels", [127, 63])
 def test_the_bounds_hold_for_every_row(levels: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    if (_exact_levels(96) or 0) < levels:
+    if (exact_levels(96) or 0) < levels:
         pytest.skip("this processor's kernel cannot add integers of this size")
-    monkeypatch.setattr(module, "_exact_levels", lambda columns: levels)
+    monkeypatch.setattr(module.onednn, "exact_levels", lambda columns: levels)
     weight, states = random(6000, 96), random(8, 96, seed=1)
     weight[::9] *= 50
     states[3] *= 1e-4

@@ -5,18 +5,17 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from volunteer.models import linear
+from volunteer.models import linear, onednn
 from volunteer.models.linear import (
     Int8Linear,
     NumberFormat,
-    PackedLinear,
     PlainLinear,
     Processor,
     fast_formats,
-    has_onednn,
+    layouts,
     make_linear,
-    padded_rows,
 )
+from volunteer.models.onednn import has_onednn
 from volunteer.server.block_selection import block_bytes
 
 CPU = torch.device("cpu")
@@ -55,6 +54,26 @@ def assert_close(found: Tensor, expected: Tensor, tolerance: float, *, at_least:
     assert (found.double() - expected).abs().max() <= tolerance * max(expected.abs().max().item(), at_least)
 
 
+LAYOUTS = [(each, layout) for each in CPU_FORMATS for layout in layouts(each, COLUMNS)]
+
+
+def force(monkeypatch: pytest.MonkeyPatch, layout: linear.Layout) -> None:
+    """Instead of the one that happens to be the fastest here."""
+    monkeypatch.setattr(linear, "fastest", lambda kinds, shape, dtype: layout)
+
+
+@pytest.fixture(params=LAYOUTS, ids=lambda pair: f"{pair[0]}-{pair[1].__name__}")
+def number_format(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> NumberFormat:
+    """Each format in each way to lay a matrix out."""
+    force(monkeypatch, request.param[1])
+    return request.param[0]
+
+
+@pytest.fixture(params=layouts(NumberFormat.INT8, COLUMNS), ids=lambda layout: layout.__name__)
+def int8_layout(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    force(monkeypatch, request.param)
+
+
 def check(number_format: NumberFormat, x: Tensor, **shape: int | bool) -> None:
     """Output and gradient of a layer beside those in float64."""
     made, weight, bias = layer(number_format, **shape)
@@ -76,20 +95,17 @@ def check(number_format: NumberFormat, x: Tensor, **shape: int | bool) -> None:
 
 @pytest.mark.parametrize("has_bias", [True, False])
 @pytest.mark.parametrize("rows", [1, 3, 8, 12, 13, 512])
-@pytest.mark.parametrize("number_format", CPU_FORMATS, ids=str)
 def test_outputs_and_gradients_are_those_of_the_matrix(number_format: NumberFormat, rows: int, has_bias: bool) -> None:
     check(number_format, torch.randn(rows, COLUMNS).to(dtype_of(number_format)), has_bias=has_bias)
 
 
 @pytest.mark.parametrize("columns", [7, 16, 577])
 @pytest.mark.parametrize("out", [1, 33, 100])
-@pytest.mark.parametrize("number_format", CPU_FORMATS, ids=str)
 def test_odd_sizes_are_no_exception(number_format: NumberFormat, out: int, columns: int) -> None:
     for rows in (1, 2, 5, 20):
         check(number_format, torch.randn(rows, columns).to(dtype_of(number_format)), columns=columns, out=out)
 
 
-@pytest.mark.parametrize("number_format", CPU_FORMATS, ids=str)
 def test_any_number_of_dimensions_and_any_strides_will_do(number_format: NumberFormat) -> None:
     dtype = dtype_of(number_format)
     for x in (
@@ -105,7 +121,6 @@ def test_any_number_of_dimensions_and_any_strides_will_do(number_format: NumberF
         check(number_format, strided.copy_(x) if x.stride()[0] else strided)
 
 
-@pytest.mark.parametrize("number_format", CPU_FORMATS, ids=str)
 def test_no_rows_give_no_rows(number_format: NumberFormat) -> None:
     made, _, _ = layer(number_format)
     for shape in ((0, COLUMNS), (2, 0, COLUMNS)):
@@ -116,6 +131,7 @@ def test_no_rows_give_no_rows(number_format: NumberFormat) -> None:
         assert gradient.shape == x.shape
 
 
+@pytest.mark.usefixtures("int8_layout")
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16], ids=str)
 @pytest.mark.parametrize("rows", [1, 100])
 def test_int8_takes_activations_of_any_width(rows: int, dtype: torch.dtype) -> None:
@@ -126,6 +142,7 @@ def test_int8_takes_activations_of_any_width(rows: int, dtype: torch.dtype) -> N
     assert_close(made(x), functional.linear(x.double(), weight.double(), bias.double()), 2e-2)
 
 
+@pytest.mark.usefixtures("int8_layout")
 def test_int8_products_may_be_large_before_they_are_scaled() -> None:
     """The steps of a row, up to 127 each, add up to more than float16 holds."""
     weight = torch.full((16, 1024), 1e-3)
@@ -134,6 +151,7 @@ def test_int8_products_may_be_large_before_they_are_scaled() -> None:
         assert made(torch.ones(rows, 1024, dtype=torch.float16)) == pytest.approx(1.024, rel=1e-2)
 
 
+@pytest.mark.usefixtures("int8_layout")
 def test_a_row_of_zeros_stays_zero_in_int8() -> None:
     weight = torch.randn(32, 64)
     weight[5] = 0
@@ -147,16 +165,16 @@ def test_a_row_of_zeros_stays_zero_in_int8() -> None:
 def test_int8_is_right_on_other_processors_too(vectors: str, has_amx: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     other = Processor(vectors=vectors, has_bfloat16=has_amx, has_amx_bfloat16=has_amx, has_float16=False)
     monkeypatch.setattr(linear.Processor, "here", lambda: other)
+    monkeypatch.setattr(onednn, "exact_levels", lambda columns: 63)
+    assert layouts(NumberFormat.INT8, COLUMNS) == (Int8Linear,)
     for rows in (1, 40):
         check(NumberFormat.INT8, torch.randn(rows, COLUMNS))
 
 
 @pytest.mark.parametrize("number_format", CPU_FORMATS[:3], ids=str)
-def test_matrices_are_packed_where_onednn_is(number_format: NumberFormat, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_onednn_is_not_matrices_stay_plain(number_format: NumberFormat, monkeypatch: pytest.MonkeyPatch) -> None:
     made, weight, bias = layer(number_format)
-    is_half = number_format is not NumberFormat.FLOAT32
-    assert isinstance(made, PackedLinear) == (is_half and has_onednn(dtype_of(number_format), CPU))
-    monkeypatch.setattr(linear.platform, "machine", lambda: "arm64")
+    monkeypatch.setattr(onednn.platform, "machine", lambda: "arm64")
     elsewhere = make_linear(weight, bias, number_format, dtype=dtype_of(number_format), device=CPU)
     assert isinstance(elsewhere, PlainLinear)
     x = torch.randn(8, COLUMNS).to(dtype_of(number_format))
@@ -164,31 +182,17 @@ def test_matrices_are_packed_where_onednn_is(number_format: NumberFormat, monkey
     assert_close(made(x), elsewhere(x).double(), 2 * TOLERANCES[number_format])
 
 
-@pytest.mark.parametrize("rows", [1, 3, 4, 8, 9, 17, 33, 64, 65, 129, 257, 511, 8192])
-def test_onednn_meets_few_numbers_of_rows(rows: int) -> None:
-    padded = padded_rows(rows)
-    assert rows <= padded <= max(rows + 1, 1.25 * rows)
-    assert len({padded_rows(each) for each in range(1, 8193)}) < 50
-
-
-def test_onednn_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert not has_onednn(torch.float32, torch.device("cuda"))
-    assert not has_onednn(torch.float64, CPU)
-    monkeypatch.setattr(torch.backends.mkldnn, "enabled", False)
-    assert not has_onednn(torch.float32, CPU)
-
-
 def test_a_format_and_another_dtype_are_a_bug() -> None:
     with pytest.raises(ValueError, match="bfloat16 weights take activations of that dtype"):
         make_linear(torch.ones(2, 2), None, NumberFormat.BFLOAT16, dtype=torch.float32, device=CPU)
 
 
+@pytest.mark.usefixtures("int8_layout")
 def test_int8_takes_the_memory_that_is_planned() -> None:
     made, weight, _ = layer(NumberFormat.INT8, has_bias=False)
     held = sum(buffer.numel() * buffer.itemsize for buffer in made.buffers())
     planned = block_bytes("int8", linear_parameters=weight.numel(), linear_rows=OUT, other_parameters=0)
-    assert isinstance(made, Int8Linear)
-    assert 0.99 * planned <= held <= planned  # bitsandbytes' scales take 4 bytes, these take 2
+    assert 0.99 * planned <= held <= planned  # scales of two bytes or of four
 
 
 def test_fast_formats_follow_from_the_processor() -> None:
