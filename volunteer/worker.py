@@ -28,7 +28,7 @@ from volunteer.server.planning import KV_TOKENS_PER_BLOCK, Format, choose_format
 from volunteer.server.push import Push
 from volunteer.server.scheduler import Scheduler
 from volunteer.server.span import Span
-from volunteer.server.throughput import measure_throughput, prefill_tokens
+from volunteer.server.throughput import PREFILL_TICK_S, measure_throughput, prefill_tokens
 from volunteer.swarm.node import NodeOptions, SwarmNode
 from volunteer.swarm.rpc import ExpertResponse, Method
 from volunteer.swarm_model import SwarmModel, open_swarm_model
@@ -182,7 +182,12 @@ async def serve(options: ServeOptions, shutdown: Shutdown, on_event: OnEvent) ->
             throughput = await compute.run(Priority.BACKGROUND, measure_throughput, span, pool)
             longest_tick = prefill_tokens(throughput, plan.end - plan.start)
             async with Scheduler(
-                span, pool, compute, prefill_tokens=longest_tick, idle_s=options.session_idle_s
+                span,
+                pool,
+                compute,
+                prefill_tokens=longest_tick,
+                prefill_s=PREFILL_TICK_S,
+                idle_s=options.session_idle_s,
             ) as scheduler:
                 service = BlockService(
                     span,

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import itertools
 import logging
+import math
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
@@ -25,8 +26,9 @@ from volunteer.server.span import Part, RowPlace, Span, Tick
 
 logger = logging.getLogger(__name__)
 
-DECODE_TOKENS = 64
-"""Rows x new tokens of a step that is not cut: one token of many beams, or some drafted ones of one row."""
+DECODE_TOKENS = 16
+"""Rows x new tokens of a step that is not cut: some drafted tokens of one row, or of few. A single token of each row
+never is. The rest of a long step is not such a one: 64 tokens of BLOOM-560m held others up for 140 ms."""
 PREFILL_TOKENS = 512
 """Rows x new tokens in a tick when nobody else waits for tokens."""
 FULL_BATCH_ROWS = 16
@@ -40,6 +42,7 @@ costs them and the server a whole one."""
 _MIN_IDLE_S = 1.0
 """A session that has been silent for so long may have to make room for one that is not."""
 _SMOOTHING = 0.3
+_MIN_PREFILL_TOKENS = 16
 _SHORTAGE_CHECK_S = 0.25
 _SHORTAGE_TIMEOUT_S = 10.0
 """Without room, steps wait so long for sessions that are not waiting themselves to end or to fall silent."""
@@ -57,13 +60,15 @@ class Waiting:
     """A step that waits, as far as planning looks at it."""
 
     rows: int
+    whole: int
+    """Tokens of each row in the whole step."""
     left: int
-    """Tokens of each row that are still to be computed."""
+    """Those of them that are still to be computed."""
     blocks: tuple[int, int]
 
     @property
     def is_decode(self) -> bool:
-        return self.rows * self.left <= DECODE_TOKENS
+        return self.whole <= 1 or self.rows * self.whole <= DECODE_TOKENS
 
 
 def plan_tick(waiting: Sequence[Waiting], *, prefill_tokens: int) -> dict[int, int]:
@@ -148,8 +153,8 @@ class _Step:
 
     @property
     def waiting(self) -> Waiting:
-        cache, left = self.session.cache, self.hidden_states.shape[1] - self.done
-        return Waiting(len(cache.rows), left, (cache.start, cache.end))
+        cache, whole = self.session.cache, self.hidden_states.shape[1]
+        return Waiting(len(cache.rows), whole, whole - self.done, (cache.start, cache.end))
 
     @property
     def first_length(self) -> int:
@@ -193,6 +198,8 @@ class Scheduler:
         compute: where torch runs.
         prefill_tokens: rows x new tokens that a tick takes at most while somebody else waits for tokens; it bounds the
             time that a long prompt holds up others.
+        prefill_s: fewer are taken where so many last longer than this, as the ticks before have shown: late in a long
+            prompt a token costs more, and other programs use the machine, too.
         idle_s: a session that can replay and is silent for so long gives its pages back.
     """
 
@@ -203,6 +210,7 @@ class Scheduler:
         compute: ComputeThread,
         *,
         prefill_tokens: int = PREFILL_TOKENS,
+        prefill_s: float = math.inf,
         idle_s: float = 300.0,
         clock: Callable[[], float] = time.monotonic,
     ):
@@ -210,6 +218,8 @@ class Scheduler:
         self._pool = pool
         self._compute = compute
         self._prefill_tokens = prefill_tokens
+        self._prefill_s = prefill_s
+        self._prefill_token_s = 0.0
         self._idle_s = idle_s
         self._clock = clock
         self._pages = PageTable(pool.num_pages)
@@ -389,7 +399,7 @@ class Scheduler:
         steps = self._pending()
         since = self._clock() - _RECENT_S
         is_shared = sum(session.answered_at >= since for session in self._sessions.values()) > 1 or len(steps) > 1
-        prefill_tokens = self._prefill_tokens if is_shared else PREFILL_TOKENS
+        prefill_tokens = self._shared_prefill_tokens() if is_shared else PREFILL_TOKENS
         while steps:
             planned = plan_tick([step.waiting for step in steps], prefill_tokens=prefill_tokens)
             chosen = [(steps[index], tokens) for index, tokens in planned.items()]
@@ -398,6 +408,11 @@ class Scheduler:
                 return chosen, self._tick_of(chosen)
             steps.remove(lacking)
         return None
+
+    def _shared_prefill_tokens(self) -> int:
+        if self._prefill_token_s == 0.0:
+            return self._prefill_tokens
+        return int(max(_MIN_PREFILL_TOKENS, min(self._prefill_tokens, self._prefill_s / self._prefill_token_s)))
 
     def _lacks_room(self, chosen: Sequence[tuple[_Step, int]]) -> _Step | None:
         """The first of the steps that would find no room after those before it."""
@@ -436,6 +451,15 @@ class Scheduler:
         self._tick_ended_at = now = self._clock()
         if all(are_decode):
             self._tick_s += (now - started - self._tick_s) * (_SMOOTHING if self._tick_s else 1.0)
+        else:
+            prefill = sum(
+                len(step.session.cache.rows) * tokens
+                for (step, tokens), is_decode in zip(chosen, are_decode, strict=True)
+                if not is_decode
+            )
+            token_s = (now - started) / prefill
+            smoothing = _SMOOTHING if self._prefill_token_s else 1.0
+            self._prefill_token_s += (token_s - self._prefill_token_s) * smoothing
         for (step, tokens), output in zip(chosen, outputs, strict=True):
             step.advance(tokens, output, now)
 

@@ -14,7 +14,7 @@ from volunteer.server.span import Part, RowPlace, Span, Tick
 
 _DECODE_STEPS = 5
 _FORWARD_TOKENS = 128
-_PREFILL_TICK_S = 0.09
+PREFILL_TICK_S = 0.07
 """A step that comes just after a tick began waits for it, and shares the next one with a quarter as many tokens: on a
 route of two servers that makes less than the quarter second that a long prompt may hold up others."""
 _MIN_PREFILL_TOKENS = 16
@@ -57,8 +57,8 @@ def measure_throughput(span: Span, pool: KVPool) -> Throughput:
 
 def prefill_tokens(throughput: Throughput, num_blocks: int) -> int:
     """How many tokens of long prompts a tick takes while others wait for theirs, so that they wait no longer than
-    `_PREFILL_TICK_S` for it."""
-    tokens = int(throughput.forward_rps / num_blocks * _PREFILL_TICK_S)
+    `PREFILL_TICK_S` for it."""
+    tokens = int(throughput.forward_rps / num_blocks * PREFILL_TICK_S)
     return max(_MIN_PREFILL_TOKENS, min(PREFILL_TOKENS, tokens))
 
 

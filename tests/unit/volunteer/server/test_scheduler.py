@@ -1,4 +1,5 @@
 import asyncio
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -27,7 +28,7 @@ NewEngine = Callable[..., Any]
 
 
 def waiting(left: int = 1, rows: int = 1, blocks: tuple[int, int] = (0, 4)) -> Waiting:
-    return Waiting(rows, left, blocks)
+    return Waiting(rows, left, left, blocks)
 
 
 def test_nothing_waits_and_nothing_is_planned() -> None:
@@ -124,6 +125,20 @@ def test_sessions_share_ticks_and_get_what_they_get_alone(span: Span, new_engine
         torch.testing.assert_close(outputs, whole(span, inputs), **TOLERANCE)
     assert engine.scheduler.ticks < 6 * 21 / 3  # 126 steps one by one
     assert engine.scheduler.free_tokens == engine.scheduler.capacity_tokens
+
+
+def test_pieces_of_a_prompt_shrink_where_they_take_longer_than_they_may(span: Span, new_engine: NewEngine) -> None:
+    def ticks_of(prefill_s: float) -> int:
+        engine = new_engine(span, prefill_tokens=256, prefill_s=prefill_s)
+
+        async def run() -> None:
+            await asyncio.gather(*(chat(engine, seed, 600, 1) for seed in range(2)))
+
+        engine.run(run())
+        return engine.scheduler.ticks
+
+    assert ticks_of(math.inf) < 10
+    assert ticks_of(1e-9) > 20  # the first pieces are as long as they may be, and then 16 tokens
 
 
 def test_a_long_prompt_does_not_keep_a_chat_from_its_tokens(span: Span, new_engine: NewEngine) -> None:
@@ -384,3 +399,8 @@ def test_rows_that_are_busy_are_told(span: Span, new_engine: NewEngine) -> None:
 def test_drafted_tokens_count_as_decoding() -> None:
     assert waiting(left=DECODE_TOKENS).is_decode and waiting(rows=DECODE_TOKENS).is_decode
     assert not waiting(left=DECODE_TOKENS + 1).is_decode
+
+
+def test_single_tokens_of_many_beams_count_as_decoding_and_the_rest_of_a_prompt_does_not() -> None:
+    assert waiting(rows=1000).is_decode
+    assert not Waiting(rows=1, whole=100, left=3, blocks=(0, 4)).is_decode
