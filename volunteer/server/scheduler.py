@@ -26,9 +26,9 @@ from volunteer.server.span import Part, RowPlace, Span, Tick
 
 logger = logging.getLogger(__name__)
 
-DECODE_TOKENS = 16
-"""Rows x new tokens of a step that is not cut: some drafted tokens of one row, or of few. A single token of each row
-never is. The rest of a long step is not such a one: 64 tokens of BLOOM-560m held others up for 140 ms."""
+DECODE_TOKENS = 32
+"""Rows x new tokens of a step that is not cut: a word or two, or some drafted tokens. A single token of each row never
+is. The rest of a long step is not such a one: 64 tokens of BLOOM-560m held others up for 140 ms."""
 PREFILL_TOKENS = 512
 """Rows x new tokens in a tick when nobody else waits for tokens."""
 FULL_BATCH_ROWS = 16
