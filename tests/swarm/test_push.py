@@ -167,10 +167,10 @@ def test_servers_without_streams_of_pushes_get_calls(
     """As Petals' servers, which take one step with each call."""
     open_stream = SwarmNode.open_stream
 
-    async def open_known_stream(node: SwarmNode, peer_id: str, method: Method) -> Any:
+    async def open_known_stream(node: SwarmNode, peer_id: str, method: Method, **options: Any) -> Any:
         if method is Method.PUSH_STREAM:
             raise PeerLost("protocols not supported")
-        return await open_stream(node, peer_id, method)
+        return await open_stream(node, peer_id, method, **options)
 
     monkeypatch.setattr(SwarmNode, "open_stream", open_known_stream)
     swarm = start_swarm(random_bloom, *SPANS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Coroutine, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -48,14 +49,19 @@ class Connection:
         initial_peers: multiaddresses of peers in the swarm.
         prefix: DHT prefix of the model.
         num_blocks: of the whole model.
+        peers_file: where servers that were seen are remembered; they are tried beside the initial peers.
 
     Raises:
         Unavailable: no initial peer answers.
     """
 
-    def __init__(self, initial_peers: Sequence[str], prefix: str, num_blocks: int):
+    def __init__(self, initial_peers: Sequence[str], prefix: str, num_blocks: int, *, peers_file: Path | None = None):
         self._loop = _LoopThread()
-        node = SwarmNode(NodeOptions(initial_peers=tuple(initial_peers), is_client=True))
+        node = SwarmNode(
+            NodeOptions(
+                initial_peers=tuple(initial_peers), peers_file=peers_file, is_client=True, may_begin_alone=False
+            )
+        )
         try:
             self._node = self._loop.run(node.__aenter__())
         except BaseException:
@@ -77,6 +83,7 @@ class Connection:
         if self._closed:
             return
         self._closed = True
+        self._loop.run(self.servers.close())
         self._loop.run(self._node.__aexit__(None, None, None))
         self._loop.stop()
 

@@ -242,15 +242,24 @@ class SwarmForCausalLM(PreTrainedModel, GenerationMixin):
 
     @classmethod
     def join(
-        cls, model: SwarmModel, *, initial_peers: Sequence[str], dtype: torch.dtype = torch.float32
+        cls,
+        model: SwarmModel,
+        *,
+        initial_peers: Sequence[str],
+        dtype: torch.dtype = torch.float32,
+        peers_file: Path | None = None,
     ) -> SwarmForCausalLM:
-        """As `from_pretrained`, of a model that is open."""
-        if not initial_peers:
+        """As `from_pretrained`, of a model that is open.
+
+        Args:
+            peers_file: where servers that were seen are remembered; if it is there, no initial peer need be given.
+        """
+        if not initial_peers and not (peers_file is not None and peers_file.is_file()):
             raise ConfigurationError("Say which swarm to join: give at least one initial peer.")
         family, checkpoint = model.family, model.checkpoint
         checkpoint.prepare(ends_parts(family, checkpoint))
         ends = load_ends(family, checkpoint, dtype=dtype, device=torch.device("cpu"))
-        connection = Connection(initial_peers, model.dht_prefix, family.num_blocks)
+        connection = Connection(initial_peers, model.dht_prefix, family.num_blocks, peers_file=peers_file)
         config = copy.deepcopy(family.config)  # transformers writes into it, and the family is the caller's
         config.dtype = dtype
         joined = cls(config, ends, connection).eval()

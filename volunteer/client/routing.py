@@ -6,6 +6,7 @@ Knows neither connections nor sessions: who was seen failing, and how long round
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Mapping, Set
 from dataclasses import dataclass
 
@@ -13,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from volunteer.errors import Unavailable
-from volunteer.swarm.records import ServerInfo, blocks_in_words, uncovered_blocks
+from volunteer.swarm.records import ServerInfo, ServerRecord, blocks_in_words, uncovered_blocks
 
 PETALS_HOP_S = 0.018
 """What Petals' clients charge for the software of one hop, whatever the network."""
@@ -42,6 +43,7 @@ class RouteCosts:
     relay_s: float = 0.1
     """For a server behind a relay: a measured round trip has the detour in it, but not the relay's limits."""
     unknown_inference_rps: float = 300.0
+    most_unmeasured_gain: float = 2.0
     slowest_block_s: float = 60.0
     """No record makes a block dearer: zero steps/s is a lie or an error, not a reason to find no route."""
 
@@ -93,6 +95,7 @@ def find_route(
     avoid: Set[str] = frozenset(),
     only: Set[str] | None = None,
     kv_tokens_needed: int | None = None,
+    measured_block_s: Mapping[str, float] | None = None,
     costs: RouteCosts = DEFAULT_COSTS,
 ) -> Route:
     """The fastest route through the blocks [start, end), over online servers; the same for the same input.
@@ -105,6 +108,8 @@ def find_route(
         avoid: servers not to ask, such as those that just failed.
         only: if given, the only servers to ask.
         kv_tokens_needed: tokens of KV room that each hop must have for the session; None: not a matter of cache.
+        measured_block_s: seconds that a block of a server took in our own steps, by peer id. Announced speeds are
+            hints beside it: see `believed_block_s`.
 
     Raises:
         NoRoute: some blocks have no server that may be asked.
@@ -118,9 +123,10 @@ def find_route(
     if missing:
         held_by_nobody = uncovered_blocks((server.blocks for server in online), wanted)
         raise NoRoute(missing, excluded=missing != held_by_nobody)
+    block_s = believed_block_s(servers, measured_block_s or {}, costs)
     candidates = sorted(
         (
-            _Candidate.of(server, wanted, pings_s.get(server.peer_id), kv_tokens_needed, costs)
+            _Candidate.of(server, wanted, pings_s.get(server.peer_id), kv_tokens_needed, block_s[server.peer_id], costs)
             for server in allowed
             if server.start < end and server.end > start
         ),
@@ -143,7 +149,13 @@ class _Candidate:
 
     @classmethod
     def of(
-        cls, server: ServerInfo, wanted: range, rtt_s: float | None, kv_tokens_needed: int | None, costs: RouteCosts
+        cls,
+        server: ServerInfo,
+        wanted: range,
+        rtt_s: float | None,
+        kv_tokens_needed: int | None,
+        block_s: float,
+        costs: RouteCosts,
     ) -> _Candidate:
         record = server.record
         start, end = max(server.start, wanted.start), min(server.end, wanted.stop)
@@ -158,14 +170,37 @@ class _Candidate:
         room_needed = tokens_needed * 2 * (end - start)
         if record.cache_tokens_left is not None and room_needed > record.cache_tokens_left:
             enter_s += costs.no_room_s
-        rps = costs.unknown_inference_rps if record.inference_rps is None else record.inference_rps
-        block_s = 1 / rps if rps * costs.slowest_block_s > 1 else costs.slowest_block_s
         client_s = one_way_s(rtt_s, costs)
         return cls(server.peer_id, start, end, block_s, client_s, enter_s, record.next_pings or {})
 
     def seconds_per_block(self) -> float:
         """If all of its blocks were used in one visit from us."""
         return (self.client_s + self.enter_s) / (self.end - self.start) + self.block_s
+
+
+def believed_block_s(
+    servers: Mapping[str, ServerInfo], measured_block_s: Mapping[str, float], costs: RouteCosts = DEFAULT_COSTS
+) -> dict[str, float]:
+    """Seconds that a token takes in a block of each server.
+
+    What was measured is believed. What is only announced is stretched by how much the servers that were measured had
+    promised too much (in the median), and no unmeasured server is taken to be more than `most_unmeasured_gain` times as
+    fast as the fastest that was measured: who lies gets one session, and is measured in it.
+    """
+    announced = {peer_id: _announced_block_s(server.record, costs) for peer_id, server in servers.items()}
+    known = {peer_id: seconds for peer_id, seconds in measured_block_s.items() if peer_id in announced}
+    if not known:
+        return announced
+    stretch = max(1.0, statistics.median(seconds / announced[peer_id] for peer_id, seconds in known.items()))
+    least = min(known.values()) / costs.most_unmeasured_gain
+    return {peer_id: known.get(peer_id, max(least, stretch * seconds)) for peer_id, seconds in announced.items()}
+
+
+def _announced_block_s(record: ServerRecord, costs: RouteCosts) -> float:
+    rps = costs.unknown_inference_rps if record.inference_rps is None else record.inference_rps
+    seconds = 1 / rps if rps * costs.slowest_block_s > 1 else costs.slowest_block_s
+    # A batch that is full takes another row as long again.
+    return 2 * seconds if record.free_rows == 0 else seconds
 
 
 def one_way_s(rtt_s: float | None, costs: RouteCosts = DEFAULT_COSTS) -> float:

@@ -8,15 +8,18 @@ from __future__ import annotations
 import asyncio
 import collections
 import contextlib
+import time
 import uuid
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
+from volunteer.client.answer_times import AnswerTimes
 from volunteer.client.routing import Hop
+from volunteer.client.servers import ServerTable
+from volunteer.client.watch import Wait
 from volunteer.swarm.compression import Compression
-from volunteer.swarm.node import SwarmNode
 from volunteer.swarm.records import ServerRecord, block_uid
 from volunteer.swarm.rpc import (
     BadMessage,
@@ -32,7 +35,8 @@ from volunteer.swarm.rpc import (
     unpack_tensor,
 )
 
-_SEND_TIMEOUT_S = 180.0
+_CONNECT_TIMEOUT_S, _ONLY_CONNECT_TIMEOUT_S = 3.0, 10.0
+"""For a server whose blocks others have, too, and for one that is the only one."""
 _CLOSE_TIMEOUT_S = 1.0
 _ARGUMENTS: tuple[tuple[bytes, ...], dict[str, bytes]] = ((b"__T0", b"__T1", b"__T2"), {})
 _NO_PROMPTS = pack_tensor(torch.empty(0))
@@ -46,17 +50,24 @@ NextServers = tuple[tuple[str, str, int, int], ...]
 class Target:
     """Some blocks of a server, and how it is spoken to."""
 
-    node: SwarmNode
+    servers: ServerTable
     hop: Hop
     record: ServerRecord
     uid: str
+    times: AnswerTimes
     wire: Compression = Compression.NONE
     """How hidden states of more than one position travel, both ways."""
 
     @classmethod
-    def of(cls, node: SwarmNode, prefix: str, hop: Hop, record: ServerRecord, wire: Compression) -> Target:
-        uid = " ".join(block_uid(prefix, index) for index in range(hop.start, hop.end))
-        return cls(node, hop, record, uid, wire if "wire16" in record.extensions else Compression.NONE)
+    def of(cls, servers: ServerTable, hop: Hop, wire: Compression) -> Target:
+        record = servers.servers[hop.peer_id].record
+        uid = " ".join(block_uid(servers.prefix, index) for index in range(hop.start, hop.end))
+        known_wire = wire if "wire16" in record.extensions else Compression.NONE
+        return cls(servers, hop, record, uid, servers.times_of(hop.peer_id), known_wire)
+
+    @property
+    def has_spare(self) -> bool:
+        return self.servers.has_spare(self.hop)
 
     def speaks(self, extension: str) -> bool:
         return extension in self.record.extensions
@@ -71,6 +82,12 @@ class _Awaited:
     dtype: torch.dtype
     reorder: torch.Tensor | None
     answer: asyncio.Future[torch.Tensor]
+    asked_at: float | None = None
+    """Since when the server could answer, as far as we know, by `time.monotonic()`; None while another one has it."""
+
+    @property
+    def num_tokens(self) -> int:
+        return self.shape[0] * self.shape[1]
 
     def outputs(self, response: Any) -> torch.Tensor:
         if response is None or len(response.tensors) != 1:
@@ -109,6 +126,7 @@ class ServerSession:
         self._awaited: collections.deque[_Awaited] = collections.deque()
         self._failure: Exception | None = None
         self._is_new = True
+        self._answered_at = 0.0
 
     @property
     def in_flight(self) -> int:
@@ -117,7 +135,9 @@ class ServerSession:
     async def open(self) -> None:
         """Connects, if that was not done. Raises PeerLost."""
         if self._stream is None:
-            self._stream = await self._target.node.open_stream(self._target.hop.peer_id, Method.INFERENCE)
+            timeout_s = _CONNECT_TIMEOUT_S if self._target.has_spare else _ONLY_CONNECT_TIMEOUT_S
+            node, peer_id = self._target.servers.node, self._target.hop.peer_id
+            self._stream = await node.open_stream(peer_id, Method.INFERENCE, timeout_s=timeout_s)
             self.session_id = str(uuid.uuid4())
             self._reader = asyncio.create_task(self._read(self._stream))
 
@@ -127,11 +147,40 @@ class ServerSession:
         return self.answered and not self._awaited and self._failure is None
 
     def expect(self, step_id: str, first: int, hidden_states: torch.Tensor) -> asyncio.Future[torch.Tensor]:
-        """The answer to a step from position `first` on, of this shape and dtype; `send` or another server sends it."""
+        """The answer to a step from position `first` on, of this shape and dtype; `send` or another server sends it.
+
+        Until `ask_now`, or `send`, nobody expects that server to have it.
+        """
         answer: asyncio.Future[torch.Tensor] = asyncio.get_running_loop().create_future()
         self._awaited.append(_Awaited(step_id, hidden_states.shape, hidden_states.dtype, self.reorder, answer))
         self.sent, self.reorder = first + hidden_states.shape[1], None
         return answer
+
+    def ask_now(self, step_id: str) -> None:
+        """By now the server should have an expected step."""
+        for awaited in self._awaited:
+            if awaited.step_id == step_id and awaited.asked_at is None:
+                awaited.asked_at = time.monotonic()
+
+    # For the watch
+
+    def wait(self) -> Wait | None:
+        if not self._awaited or self._failure is not None or self._awaited[0].asked_at is None:
+            return None
+        awaited = self._awaited[0]
+        since = max(self._answered_at, awaited.asked_at or 0.0)
+        return Wait(since, self._target.times.overdue_s(awaited.num_tokens))
+
+    async def is_alive(self, timeout_s: float) -> bool:
+        return await self._target.servers.node.is_alive(self._target.hop.peer_id, timeout_s=timeout_s)
+
+    def has_spare(self) -> bool:
+        return self._target.has_spare
+
+    def give_up(self, error: PeerLost) -> None:
+        self._fail(error)
+        if self._stream is not None:
+            self._stream.abort()
 
     async def send(
         self,
@@ -178,13 +227,9 @@ class ServerSession:
             metadata=pack_metadata(metadata),
         )
         answer = self.expect(step_id, first, hidden_states) if expected is None else expected.answer
+        self.ask_now(step_id)
         self._is_new = False
-        try:
-            # The server may hold back what it has no time for yet, but not for ever.
-            async with asyncio.timeout(_SEND_TIMEOUT_S):
-                await self._stream.send(request)
-        except TimeoutError:
-            raise PeerLost(f"no step was taken within {_SEND_TIMEOUT_S:.0f} s") from None
+        await self._stream.send(request)
         return answer
 
     def forget(self) -> None:
@@ -220,7 +265,7 @@ class ServerSession:
                 awaited = self._awaited[0]
                 outputs = awaited.outputs(response)
                 self._awaited.popleft()
-                self.answered = True
+                self._note_time(awaited)
                 if not awaited.answer.done():
                     awaited.answer.set_result(outputs)
         except StreamEnded as error:
@@ -228,6 +273,17 @@ class ServerSession:
             self._fail(error if self._awaited else RemoteError("the server ended the session"))
         except Exception as error:  # whatever it is, those who wait are told
             self._fail(error)
+
+    def _note_time(self, awaited: _Awaited) -> None:
+        now = time.monotonic()
+        # What came from another server before we could have sent it says nothing of how long it took, and the first
+        # answer of a session has its opening in it.
+        if awaited.asked_at is not None and self.answered:
+            hop = self._target.hop
+            self._target.times.came(
+                awaited.num_tokens, hop.end - hop.start, now - max(self._answered_at, awaited.asked_at)
+            )
+        self.answered, self._answered_at = True, now
 
     def _fail(self, error: Exception) -> None:
         self._failure = self._failure or error

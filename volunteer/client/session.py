@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 import uuid
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any
@@ -19,17 +20,18 @@ from volunteer.client.hop import MAX_STEP_TOKENS, HopInUse, PushedStep, Sink
 from volunteer.client.routing import Hop
 from volunteer.client.server_session import Target
 from volunteer.client.servers import ServerTable
+from volunteer.client.watch import Watch
 from volunteer.errors import Unavailable
 from volunteer.swarm.compression import Compression
-from volunteer.swarm.rpc import BadMessage, PeerLost, RemoteError
+from volunteer.swarm.rpc import LEAVING, BadMessage, PeerLost, RemoteError
 
 logger = logging.getLogger(__name__)
 
 CHUNK_TOKENS = 128
 """Rows x positions in one message of a long step. Matrix products are at full speed from about so many rows on, and
 Petals' servers run up to so many in one go; more would leave the servers behind the first one waiting for longer."""
-_MAX_ATTEMPTS = 8
-_FIRST_RETRY_S = 0.25
+_LEAST_ATTEMPTS = 8
+_FIRST_RETRY_S, _MOST_RETRY_S = 0.25, 5.0
 _EVICTED = "Session evicted"
 """What servers answer who gave a silent session's KV room to others."""
 
@@ -81,6 +83,8 @@ class Session:
         """Rollbacks and reorderings since the last step."""
         self._failures = 0
         """Of servers in this step."""
+        self._failing_since = 0.0
+        self._watch = Watch(lambda: [session for hop in self._hops for session in hop.sessions])
         self._rest: asyncio.Task[None] | None = None
         """What the last step left to do: the answers of the hops before the last one are on their way."""
 
@@ -115,6 +119,7 @@ class Session:
         if hidden_states.shape[1] == 0:
             return hidden_states
         outputs = _Outputs(self.position)
+        self._watch.begin()
         try:
             await self._settle()
             changes, self._changes = self._changes, []
@@ -128,11 +133,13 @@ class Session:
             await self._abandon()
             for hop in self._hops:
                 hop.truncate(self.position)
+            self._watch.end()
             raise
         if borders is not None:
             borders += [hop.history[self.position :].clone() for hop in self._hops[1:]]
             borders.append(joined)
         self.position += hidden_states.shape[1]
+        self._watch.end()
         return joined
 
     def rollback(self, position: int) -> None:
@@ -171,6 +178,7 @@ class Session:
     async def close(self) -> None:
         """Ends the session on all servers; never waits long."""
         await self._abandon()
+        await self._watch.close()
         hops, self._hops = self._hops, []
         await asyncio.gather(*(session.close() for hop in hops for session in hop.sessions))
 
@@ -286,8 +294,7 @@ class Session:
         opening = {"max_length": self.max_length, "points": 0.0, "active_adapter": None, "can_replay": True}
         hops = []
         for hop in route.hops:
-            record = self._servers.servers[hop.peer_id].record
-            target = Target.of(self._servers.node, self._servers.prefix, hop, record, self._wire)
+            target = Target.of(self._servers, hop, self._wire)
             hops.append(HopInUse(target, History(), opening, self._chunk_tokens))
             hops[-1].connect(batch_size, self._left_padding)
         return hops
@@ -299,20 +306,27 @@ class Session:
         """
         hop = failed.hop
         is_evicted = isinstance(error, RemoteError) and str(error) == _EVICTED
+        is_leaving = isinstance(error, RemoteError) and str(error).startswith(LEAVING)
         lost_session = isinstance(error, RemoteError) and failed.answered
         failed.forget()
+        now = time.monotonic()
+        self._failing_since = now if self._failures == 0 else self._failing_since
         self._failures += 1
-        if self._failures >= _MAX_ATTEMPTS:
+        if self._failures >= _LEAST_ATTEMPTS and now - self._failing_since > self._servers.patience_s:
             raise SessionFailed(f"Blocks {hop.start}-{hop.end - 1} keep failing: {error}") from error
-        if (is_evicted or lost_session) and not failed.is_second_try:
+        if (is_evicted or lost_session) and not is_leaving and not failed.is_second_try:
             logger.info("%s has our session no more, it is opened again: %s", hop.peer_id, error)
             failed.is_second_try = True
             return [failed]
         if not is_evicted:
             self._servers.record_failure(hop.peer_id)
-        logger.warning("%s failed in blocks %s:%s: %s", hop.peer_id, hop.start, hop.end, error)
+        logger.log(
+            logging.INFO if is_leaving else logging.WARNING,
+            "%s failed in blocks %s:%s: %s",
+            *(hop.peer_id, hop.start, hop.end, error),
+        )
         if self._failures > 1:
-            await asyncio.sleep(_FIRST_RETRY_S * 2 ** (self._failures - 2))
+            await asyncio.sleep(min(_MOST_RETRY_S, _FIRST_RETRY_S * 2 ** (self._failures - 2)))
         replacements = await self._find_hops(hop.start, hop.end)
         replacements[0].history = failed.history
         if len(replacements) > 1:

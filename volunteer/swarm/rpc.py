@@ -35,6 +35,8 @@ UNARY_PAYLOAD_BYTES = 1024**2
 STREAM_PART_BYTES = 2 * 1024**2
 MAX_TENSORS = 16
 """In one call; the most that any of them needs is three."""
+LEAVING = "This server is leaving"
+"""How an error begins that sends a client to other servers at once; nothing is wrong with the one that says so."""
 _MAX_FIELDS = 64
 _UNSCANNED_BYTES = 4096
 _UNCOUNTED_BYTES = 64 * 1024
@@ -213,6 +215,11 @@ class MessageStream:
     def close(self) -> None:
         self._forget_counted()
         self._writer.close()
+
+    def abort(self) -> None:
+        """Closes at once, whatever has not been sent; whoever is sending gets PeerLost."""
+        self._forget_counted()
+        self._writer.transport.abort()
 
     async def close_within(self, timeout_s: float) -> None:
         """Closes once everything is sent; a peer that does not read it in time is cut off."""

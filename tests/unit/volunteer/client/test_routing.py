@@ -310,3 +310,31 @@ def test_a_flood_does_not_hide_the_only_holder_of_a_block(monkeypatch: pytest.Mo
     for index in range(1, 50):
         servers |= server(f"Qm{index:02}", 0, 7)
     assert peers(route(servers))[-1] == "Z"
+
+
+def test_what_was_measured_is_believed_more_than_what_is_announced() -> None:
+    servers = server("honest", 0, 8) | server("boaster", 0, 8, inference_rps=1e6)
+    assert peers(route(servers)) == ["boaster"]  # nobody was measured yet
+    measured = {"boaster": 5 * BLOCK_S, "honest": BLOCK_S}
+    assert peers(route(servers, measured_block_s=measured)) == ["honest"]
+
+
+def test_an_unmeasured_boaster_is_taken_for_little_faster_than_the_fastest() -> None:
+    servers = server("known", 0, 8) | server("boaster", 0, 8, inference_rps=1e9)
+    believed = routing.believed_block_s(servers, {"known": BLOCK_S})
+    assert believed == {"known": BLOCK_S, "boaster": BLOCK_S / 2}
+
+
+def test_announcements_are_stretched_by_what_others_promised_too_much() -> None:
+    servers = {name: info for number in range(3) for name, info in server(f"s{number}", 0, 8).items()}
+    believed = routing.believed_block_s(servers, {"s0": 3 * BLOCK_S, "s1": 4 * BLOCK_S})
+    assert believed == {"s0": 3 * BLOCK_S, "s1": 4 * BLOCK_S, "s2": pytest.approx(3.5 * BLOCK_S)}
+
+
+def test_a_full_batch_is_taken_for_half_as_fast() -> None:
+    servers = server("a", 0, 8, free_rows=0) | server("b", 0, 8, free_rows=5, inference_rps=0.7 / BLOCK_S)
+    assert peers(route(servers)) == ["b"]
+
+
+def test_measurements_of_servers_that_are_gone_do_no_harm() -> None:
+    assert peers(route(server("a", 0, 8), measured_block_s={"gone": 1e-9})) == ["a"]
