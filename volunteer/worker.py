@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
+import logging
+import math
 import os
 import signal
 import threading
@@ -19,23 +22,33 @@ from volunteer.events import Download, Event, Failed, Listening, Ready, Stopped
 from volunteer.models.loading import load_blocks, span_parts
 from volunteer.models.store import DownloadProgress
 from volunteer.server.announcer import Announcer
+from volunteer.server.balance import BlockMove
+from volunteer.server.balancer import Balancer
 from volunteer.server.block_selection import BlockPlan
 from volunteer.server.compute import ComputeThread, Priority
+from volunteer.server.current import CurrentService
 from volunteer.server.gpu import PinnedTransfer, compiled
-from volunteer.server.handler import BlockService
+from volunteer.server.handler import BlockService, Served
 from volunteer.server.kv_cache import PAGE_TOKENS, pages_of
 from volunteer.server.planning import KV_TOKENS_PER_BLOCK, Format, choose_format, max_session_tokens, plan_blocks
 from volunteer.server.push import Push
 from volunteer.server.scheduler import Scheduler
 from volunteer.server.span import Span
 from volunteer.server.throughput import PREFILL_TICK_S, measure_throughput, prefill_tokens
+from volunteer.settings import peers_file, peers_folder
 from volunteer.swarm.node import NodeOptions, SwarmNode
 from volunteer.swarm.rpc import ExpertResponse, Method
 from volunteer.swarm_model import SwarmModel, open_swarm_model
 
 _DRAIN_S = 20.0
+_MOVE_DRAIN_S = 120.0
+_QUIET_S = 3.0
+_HAND_OVER_S = 1.0
+"""For the sessions that are left to be told, and their answers to be sent."""
 _PUSH_TIMEOUT_S = 10.0
 _OPEN_FILES = 8192
+
+logger = logging.getLogger(__name__)
 
 OnEvent = Callable[[Event], None]
 
@@ -132,7 +145,7 @@ async def serve(options: ServeOptions, shutdown: Shutdown, on_event: OnEvent) ->
     Raises:
         UserError: of the many kinds that the parts raise.
     """
-    if not options.initial_peers and not options.new_swarm:
+    if not options.initial_peers and not options.new_swarm and not peers_folder(options.data_dir).is_dir():
         raise ConfigurationError("Say which swarm to join with --initial-peers, or start a new one with --new-swarm.")
     if options.kv_tokens < PAGE_TOKENS or not options.session_idle_s > 0:
         raise ConfigurationError(f"--kv-tokens must be at least {PAGE_TOKENS}, and --session-idle more than 0.")
@@ -151,6 +164,8 @@ async def serve(options: ServeOptions, shutdown: Shutdown, on_event: OnEvent) ->
         host_maddrs=options.host_maddrs,
         announce_maddrs=options.announce_maddrs,
         identity_file=options.identity_file or options.data_dir / "identity.key",
+        peers_file=peers_file(options.data_dir, model.dht_prefix),
+        may_begin_alone=options.new_swarm,
     )
     async with SwarmNode(node_options) as node, ComputeThread() as compute:
         on_event(Listening(node.peer_id, tuple(await node.maddrs())))
@@ -164,30 +179,60 @@ async def serve(options: ServeOptions, shutdown: Shutdown, on_event: OnEvent) ->
             kv_tokens=options.kv_tokens,
             data_dir=options.data_dir,
         )
+        current = CurrentService()
+        served = Served()
+        while True:
+            stay = _Stay(options, shutdown, on_event, model, chosen_format, node, compute, current, served)
+            move = await stay.serve(plan)
+            gc.collect()  # the blocks that are left take as much memory as those that come
+            if move is None:
+                break
+            plan = BlockPlan(move.start, move.end, "because the swarm was weakest there")
+        on_event(Stopped(served.tokens, served.sessions))
+
+
+@dataclass(frozen=True)
+class _Stay:
+    """A server's time with the same blocks."""
+
+    options: ServeOptions
+    shutdown: Shutdown
+    on_event: OnEvent
+    model: SwarmModel
+    chosen_format: Format
+    node: SwarmNode
+    compute: ComputeThread
+    current: CurrentService
+    served: Served
+
+    async def serve(self, plan: BlockPlan) -> BlockMove | None:
+        """Loads the blocks and serves them until the end, None, or until the swarm needs others more."""
+        model, node, compute = self.model, self.node, self.compute
+        is_free = self.options.blocks is None
         announcer = Announcer(
             node,
             model,
             plan,
-            number_format=chosen_format.weights,
-            dtype=str(chosen_format.dtype).removeprefix("torch."),
-            public_name=options.public_name,
+            number_format=self.chosen_format.weights,
+            dtype=str(self.chosen_format.dtype).removeprefix("torch."),
+            public_name=self.options.public_name,
+            may_move=is_free,
         )
         try:
             await announcer.joining()
-            span = await _unless_stopped(shutdown, _load(model, plan, chosen_format, compute, on_event))
+            loading = _load(model, plan, self.chosen_format, compute, self.on_event)
+            span = await _unless_stopped(self.shutdown, loading)
             if span is None:
-                on_event(Stopped(served_tokens=0, served_sessions=0))
-                return
-            pool = await compute.run(Priority.BACKGROUND, span.new_pool, pages_of(options.kv_tokens))
+                return None
+            pool = await compute.run(Priority.BACKGROUND, span.new_pool, pages_of(self.options.kv_tokens))
             throughput = await compute.run(Priority.BACKGROUND, measure_throughput, span, pool)
-            longest_tick = prefill_tokens(throughput, plan.end - plan.start)
             async with Scheduler(
                 span,
                 pool,
                 compute,
-                prefill_tokens=longest_tick,
+                prefill_tokens=prefill_tokens(throughput, plan.end - plan.start),
                 prefill_s=PREFILL_TICK_S,
-                idle_s=options.session_idle_s,
+                idle_s=self.options.session_idle_s,
             ) as scheduler:
                 service = BlockService(
                     span,
@@ -197,18 +242,44 @@ async def serve(options: ServeOptions, shutdown: Shutdown, on_event: OnEvent) ->
                     _push_through(node),
                     max_length=min(max_session_tokens(model.family), scheduler.capacity_tokens),
                     open_stream=node.open_stream,
+                    served=self.served,
                 )
-                await node.serve(service.service())
+                self.current.put(service.service())
+                if not node.is_serving:
+                    await node.serve(self.current.facade(service.service()))
                 await announcer.online(service, throughput)
-                on_event(Ready(model.checkpoint.model, (plan.start, plan.end), plan.reason))
+                self.on_event(Ready(model.checkpoint.model, (plan.start, plan.end), plan.reason))
                 async with announcer.refreshing():
-                    await _until_stopped(shutdown, node)
+                    move = await self._until_moved(is_free)
                 service.refuse_new_sessions()
                 await announcer.gone()
-                await _drain(service, shutdown)
-                on_event(Stopped(service.served.tokens, service.served.sessions))
+                if move is None:
+                    await _drain(service, self.shutdown, self.shutdown.drain_s)
+                else:
+                    await _drain(service, self.shutdown, _MOVE_DRAIN_S, quiet_s=_QUIET_S)
+                return None if self.shutdown.asked.is_set() else move
         finally:
+            self.current.put(None)
             await announcer.gone()
+
+    async def _until_moved(self, is_free: bool) -> BlockMove | None:
+        """Returns the move that this server should make, its blocks on the disk; None when it is to end."""
+        model = self.model
+        num_blocks = model.family.num_blocks
+
+        async def find_move() -> BlockMove:
+            move = await Balancer(self.node, model.dht_prefix, num_blocks).next_move()
+            logger.info("The swarm needs blocks %d-%d more than these: moving", move.start, move.end - 1)
+            await _download(model, BlockPlan(move.start, move.end, ""), self.on_event)
+            return move
+
+        moving = asyncio.create_task(find_move()) if is_free else None
+        try:
+            await _until_stopped(self.shutdown, self.node, moving)
+            return moving.result() if moving is not None and moving.done() else None
+        finally:
+            if moving is not None:
+                moving.cancel()
 
 
 def _allow_open_files(wanted: int) -> None:
@@ -239,9 +310,8 @@ def _only_worker(data_dir: Path) -> Iterator[None]:
         lock.release()
 
 
-async def _load(
-    model: SwarmModel, plan: BlockPlan, chosen_format: Format, compute: ComputeThread, on_event: OnEvent
-) -> Span:
+async def _download(model: SwarmModel, plan: BlockPlan, on_event: OnEvent) -> None:
+    """Brings what is missing of the blocks to the disk."""
     loop = asyncio.get_running_loop()
     cancelled = threading.Event()
 
@@ -255,6 +325,12 @@ async def _load(
     except asyncio.CancelledError:
         cancelled.set()
         raise
+
+
+async def _load(
+    model: SwarmModel, plan: BlockPlan, chosen_format: Format, compute: ComputeThread, on_event: OnEvent
+) -> Span:
+    await _download(model, plan, on_event)
     blocks = await compute.run(
         Priority.BACKGROUND,
         load_blocks,
@@ -285,11 +361,13 @@ async def _unless_stopped(shutdown: Shutdown, loading: Coroutine[Any, Any, Span]
         load_task.cancel()
 
 
-async def _until_stopped(shutdown: Shutdown, node: SwarmNode) -> None:
+async def _until_stopped(shutdown: Shutdown, node: SwarmNode, other: asyncio.Task[Any] | None = None) -> None:
+    """Returns when the worker is asked to stop, or `other` is done."""
     died = asyncio.create_task(node.daemon_died())
     asked = asyncio.create_task(shutdown.asked.wait())
+    waiting = (died, asked) if other is None else (died, asked, other)
     try:
-        await asyncio.wait((died, asked), return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         if died.done():
             raise DaemonDied("The libp2p daemon (p2pd) ended unexpectedly.")
     finally:
@@ -297,13 +375,23 @@ async def _until_stopped(shutdown: Shutdown, node: SwarmNode) -> None:
         asked.cancel()
 
 
-async def _drain(service: BlockService, shutdown: Shutdown) -> None:
-    """Lets open sessions end, for as long as the way of stopping allows."""
-    idle = asyncio.create_task(service.idle())
-    cut = asyncio.create_task(shutdown.now.wait())
-    await asyncio.wait((idle, cut), timeout=shutdown.drain_s, return_when=asyncio.FIRST_COMPLETED)
-    idle.cancel()
-    cut.cancel()
+async def _drain(
+    service: BlockService, shutdown: Shutdown, limit_s: float | None, *, quiet_s: float = math.inf
+) -> None:
+    """Lets open sessions end, for as long as they may; then their clients are sent to other servers.
+
+    Args:
+        quiet_s: they are sent on sooner where none of them has asked for anything for so long. They may be waiting for
+            the very blocks to which this server is on its way.
+    """
+    idle, cut = asyncio.create_task(service.idle()), asyncio.create_task(shutdown.now.wait())
+    quiet = asyncio.create_task(service.quiet(quiet_s))
+    await asyncio.wait((idle, cut, quiet), timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
+    if not idle.done():
+        service.hand_over_sessions()
+        await asyncio.wait((idle,), timeout=_HAND_OVER_S)
+    for task in (idle, cut, quiet):
+        task.cancel()
 
 
 def _push_through(node: SwarmNode) -> Push:

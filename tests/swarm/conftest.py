@@ -39,6 +39,7 @@ class Server:
     blocks: tuple[int, int]
     shutdown: Shutdown
     task: asyncio.Task[None]
+    events: list[Event]
 
 
 @dataclass
@@ -49,6 +50,7 @@ class LocalSwarm:
     work_dir: Path
     loop: asyncio.AbstractEventLoop
     servers: list[Server] = field(default_factory=list)
+    started: int = 0
 
     @property
     def initial_peers(self) -> tuple[str, ...]:
@@ -60,27 +62,37 @@ class LocalSwarm:
             options.setdefault("initial_peers", self.initial_peers)
         else:
             options.setdefault("new_swarm", True)
+        self.started += 1
+        options.setdefault("data_dir", self.work_dir / f"server-{self.started}")
         serve_options = ServeOptions(
             model=str(self.folder),
-            data_dir=self.work_dir / f"server-{len(self.servers)}",
             blocks=blocks,
             host_maddrs=("/ip4/127.0.0.1/tcp/0",),
             **options,
         )
         events: queue.Queue[Event] = queue.Queue()
+        seen: list[Event] = []
+
+        def on_event(event: Event) -> None:
+            seen.append(event)
+            events.put(event)
 
         async def start() -> tuple[Shutdown, asyncio.Task[None]]:
             shutdown = Shutdown()
-            task = asyncio.create_task(serve(serve_options, shutdown, events.put))
+            task = asyncio.create_task(serve(serve_options, shutdown, on_event))
             task.add_done_callback(lambda done: events.put(Failed(str(_error_of(done)))))
             return shutdown, task
 
         shutdown, task = self.run(start())
         listening = _wait_for(events, Listening)
         ready = _wait_for(events, Ready)
-        server = Server(listening.peer_id, listening.maddrs, ready.blocks, shutdown, task)
+        server = Server(listening.peer_id, listening.maddrs, ready.blocks, shutdown, task, seen)
         self.servers.append(server)
         return server
+
+    def seen(self, server: Server, kind: type[Any]) -> list[Any]:
+        """What a server has told of itself since its start."""
+        return [event for event in server.events if isinstance(event, kind)]
 
     def stop(self, server: Server) -> None:
         async def stop() -> None:

@@ -5,22 +5,27 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib.metadata
+import itertools
 import logging
 from collections.abc import AsyncIterator
 from typing import Any
 
 from volunteer.models.linear import NumberFormat
+from volunteer.server.balancer import MOVES
 from volunteer.server.block_selection import BlockPlan
 from volunteer.server.handler import EXTENSIONS, BlockService
 from volunteer.server.throughput import Throughput
 from volunteer.swarm.node import SwarmNode
-from volunteer.swarm.records import ServerRecord, ServerState
+from volunteer.swarm.records import MAX_MADDRS, ServerRecord, ServerState
 from volunteer.swarm_model import SwarmModel
 
 logger = logging.getLogger(__name__)
 
-_LIFETIME_S = 240.0
-_REFRESH_S = 60.0
+LIFETIME_S = 60.0
+"""Twice the time between two announcements, as in Petals; short, so that the others soon know who is lost."""
+REFRESH_S = 30.0
+_REFRESHES_A_LOOK = 4
+"""After so many announcements others are asked whether they have them."""
 _GOODBYE_S = 1.5
 _MAX_PINGED = 16
 
@@ -31,6 +36,7 @@ class Announcer:
     Args:
         plan: the blocks it holds, or is going to hold.
         dtype: of its activations, as Petals' records name it ("float32").
+        may_move: it goes to other blocks when the swarm needs those more.
     """
 
     def __init__(
@@ -42,6 +48,7 @@ class Announcer:
         number_format: NumberFormat,
         dtype: str,
         public_name: str | None,
+        may_move: bool = False,
     ):
         self._node = node
         self._model = model
@@ -57,7 +64,7 @@ class Announcer:
             "torch_dtype": dtype,
             "quant_type": number_format.value if number_format.is_quantised else "none",
             "using_relay": False,
-            "extensions": EXTENSIONS,
+            "extensions": (*EXTENSIONS, MOVES) if may_move else EXTENSIONS,
         }
         self._serving: tuple[BlockService, Throughput] | None = None
         self._state = ServerState.OFFLINE
@@ -76,10 +83,12 @@ class Announcer:
         """Announces again and again within the `async with`, before the record expires."""
 
         async def refresh() -> None:
-            while True:
-                await asyncio.sleep(_REFRESH_S)
+            for count in itertools.count(1):
+                await asyncio.sleep(REFRESH_S)
                 try:
                     await self._announce(ServerState.ONLINE)
+                    if count % _REFRESHES_A_LOOK == 0 and not await self.is_seen():
+                        await self._announce(ServerState.ONLINE)
                 except Exception:
                     logger.warning("Could not refresh the record of this server", exc_info=True)
 
@@ -88,6 +97,13 @@ class Announcer:
             yield
         finally:
             task.cancel()
+
+    async def is_seen(self) -> bool:
+        """Whether others can find this server; true as well where there are no others."""
+        seen = await self._node.is_seen_by_others(self._model.dht_prefix, self._plan.start)
+        if seen is False:
+            logger.warning("No other peer knows of this server: announcing it again.")
+        return seen is not False
 
     async def gone(self) -> None:
         """Says goodbye once; gives up after a moment, since the record expires anyway."""
@@ -101,7 +117,7 @@ class Announcer:
         self._state = state
         registry = self._registry if state is ServerState.ONLINE else None
         record = await self._record(state)
-        if not await self._node.announce(self._model.dht_prefix, record, lifetime_s=_LIFETIME_S, registry=registry):
+        if not await self._node.announce(self._model.dht_prefix, record, lifetime_s=LIFETIME_S, registry=registry):
             logger.warning("No peer of the swarm stored the record of this server.")
 
     async def _record(self, state: ServerState) -> ServerRecord:
@@ -119,14 +135,14 @@ class Announcer:
                 "free_rows": service.free_rows,
             }
         if state is ServerState.ONLINE:
+            fields["maddrs"] = tuple(await self._node.maddrs())[:MAX_MADDRS]
             fields["next_pings"] = await self._next_pings()
         return ServerRecord(state=state, throughput=overall, **fields)
 
     async def _next_pings(self) -> dict[str, float]:
         """Round trips to the servers that may come after this one, seconds."""
         num_blocks, end = self._model.family.num_blocks, self._plan.end
-        if end >= num_blocks:
-            return {}
+        # Also where nobody comes after: whoever is seen here is remembered, to come back through.
         servers = await self._node.servers(self._model.dht_prefix, num_blocks)
         following = [
             server.peer_id

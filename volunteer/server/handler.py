@@ -37,6 +37,7 @@ from volunteer.swarm.compression import Compression
 from volunteer.swarm.node import Service
 from volunteer.swarm.records import block_uid
 from volunteer.swarm.rpc import (
+    LEAVING,
     MAX_UNARY_BYTES,
     BadMessage,
     ExpertInfo,
@@ -62,6 +63,7 @@ logger = logging.getLogger(__name__)
 EXTENSIONS = ("left_padding", "kv_pages", "push_stream", "lean_steps", "wire16")
 """Additions to Petals' protocol that this server understands, as its record names them."""
 
+_LONGEST_SLEEP_S = 3600.0
 _STEP_TIMEOUT_S = 300.0
 _SESSION_TIMEOUT_S = 1800.0
 _CALL_TIMEOUT_S = 180.0
@@ -88,7 +90,7 @@ class Served:
     """`time.monotonic()` of the end of the last one."""
 
 
-@dataclass
+@dataclass(eq=False)
 class _Session:
     """One client's inference session here."""
 
@@ -121,6 +123,7 @@ class BlockService:
         push, open_stream: how outputs go straight to the next server; without streams by unary calls alone.
         max_length: longest session in tokens.
         dht_client_mode: told in `rpc_info`.
+        served: what was done so far, to be added to.
     """
 
     def __init__(
@@ -134,8 +137,9 @@ class BlockService:
         max_length: int,
         open_stream: OpenStream | None = None,
         dht_client_mode: bool = False,
+        served: Served | None = None,
     ):
-        self.served = Served()
+        self.served = served or Served()
         self._span = span
         self._parser = RequestParser(span, prefix, max_length=max_length)
         self._scheduler = scheduler
@@ -144,6 +148,8 @@ class BlockService:
         self._push_streams = PushStreams(self._take_pushed)
         self._dht_client_mode = dht_client_mode
         self._sessions: dict[str, _Session] = {}
+        """Those that were given an id, by which others may push into them."""
+        self._all_sessions: set[_Session] = set()
         self._streams_of: collections.Counter[str] = collections.Counter()
         self._open_calls = 0
         self._idle = asyncio.Event()
@@ -189,9 +195,27 @@ class BlockService:
         """Returns once no session and no streamed call is open."""
         await self._idle.wait()
 
+    async def quiet(self, seconds: float) -> None:
+        """Returns once no step has been answered for so long; never if that is infinite."""
+        started = time.monotonic()
+        while True:
+            left_s = max(started, self.served.last_request_at or 0.0) + seconds - time.monotonic()
+            if left_s <= 0:
+                return
+            await asyncio.sleep(min(left_s, _LONGEST_SLEEP_S))
+
     def refuse_new_sessions(self) -> None:
         """From now on new sessions are answered with an error; the open ones go on."""
         self._accepts_sessions = False
+
+    def hand_over_sessions(self) -> None:
+        """Ends the open sessions with an error that sends their clients to other servers, where they replay."""
+        for session in self._all_sessions:
+            # Behind the step that is being answered, in front of those that wait.
+            while not session.requests.empty():
+                session.requests.get_nowait()
+                session.requests.task_done()
+            session.requests.put_nowait(TooBusy(LEAVING))
 
     # The RPCs
 
@@ -271,7 +295,7 @@ class BlockService:
     @contextlib.asynccontextmanager
     async def _opened_session(self, request: Any) -> AsyncIterator[_Session]:
         if not self._accepts_sessions:
-            raise TooBusy("This server is leaving and takes no new sessions")
+            raise TooBusy(f"{LEAVING} and takes no new sessions")
         opening = self._parser.opening(request)
         session_id = opening.session_id
         cache = SessionCache(
@@ -285,12 +309,14 @@ class BlockService:
             if session_id in self._sessions:
                 raise BadMessage(f"session id {session_id} is not unique")
             session = _Session(opening, room)
+            self._all_sessions.add(session)
             if session_id is not None:
                 self._sessions[session_id] = session
             self.served.sessions += 1
             try:
                 yield session
             finally:
+                self._all_sessions.discard(session)
                 if session_id is not None:
                     del self._sessions[session_id]
 
