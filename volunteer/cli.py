@@ -18,15 +18,18 @@ from typing import TYPE_CHECKING, Any
 
 from volunteer.bench.options import BENCHMARKS, BLOOM_560M_SHAPE, SMOLLM2, BenchOptions, Outputs, judged
 from volunteer.errors import ExitCode, UserError
-from volunteer.settings import DATA_DIR_VARIABLE, default_data_dir
+from volunteer.settings import DATA_DIR_VARIABLE, default_data_dir, peers_file
 
 if TYPE_CHECKING:
     from volunteer.client.chat import Chat, Sampling
+    from volunteer.client.routing import NoRoute
     from volunteer.client.speculation import Speculation
     from volunteer.events import Event
     from volunteer.swarm_model import SwarmModel
 
 _ENVIRONMENT_PREFIX = "VOLUNTEER_"
+_CHAT_PATIENCE_S = 3600.0
+"""How long a chat waits for blocks that nobody serves: whoever is tired of it presses Ctrl-C."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -380,13 +383,29 @@ def _chat(options: argparse.Namespace) -> int:
     )
     opened = _open_model(options)
     speculation = _speculation(options, opened)
-    with SwarmForCausalLM.join(opened, initial_peers=options.initial_peers or ()) as model:
+    remembered = peers_file(default_data_dir(), opened.dht_prefix)
+    with SwarmForCausalLM.join(opened, initial_peers=options.initial_peers or (), peers_file=remembered) as model:
+        model.connection.servers.patience_s = _CHAT_PATIENCE_S
+        model.connection.servers.on_no_route = _NoRouteNotice()
         chat = Chat(model, load_tokenizer(opened.checkpoint.folder), speculation)
         system = [{"role": "system", "content": options.system}] if options.system else []
         if options.prompt is not None:
             _answer(chat, [*system, {"role": "user", "content": options.prompt}], sampling, raw=options.raw)
             return ExitCode.OK
         return _converse(chat, system, sampling, raw=options.raw)
+
+
+class _NoRouteNotice:
+    """Says once which blocks are missing, and once that the answer goes on."""
+
+    def __init__(self) -> None:
+        self._said = ""
+
+    def __call__(self, error: NoRoute | None) -> None:
+        text = "The route is back." if error is None else f"{error} Trying again until they return; Ctrl-C stops."
+        if text != self._said:
+            print(f"\n[{text}]", file=sys.stderr, flush=True)
+        self._said = text
 
 
 def _speculation(options: argparse.Namespace, target: SwarmModel) -> Speculation | None:

@@ -12,13 +12,15 @@ import logging
 import math
 import os
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from hivemind.dht.node import DHTNode
+from hivemind.dht.routing import DHTID
+from hivemind.dht.storage import DictionaryDHTValue
 from hivemind.p2p import P2P, PeerID
 from hivemind.p2p.p2p_daemon_bindings.utils import P2PHandlerError, raise_if_failed, read_pbmsg_safe, write_pbmsg
 from hivemind.proto import dht_pb2, p2pd_pb2
@@ -26,8 +28,11 @@ from hivemind.utils.multiaddr import Multiaddr
 from hivemind.utils.timed_storage import get_dht_time
 
 from volunteer.errors import ConfigurationError, Unavailable
+from volunteer.swarm.known_peers import KnownPeers
 from volunteer.swarm.records import ServerInfo, ServerRecord, block_uid, servers_from_blocks, to_wire
 from volunteer.swarm.rpc import (
+    ExpertInfo,
+    ExpertUID,
     Inbox,
     MessageStream,
     Method,
@@ -47,6 +52,11 @@ LOOPBACK_MADDRS = ("/ip4/127.0.0.1/tcp/0",)
 _DAEMON_START_TIMEOUT_S = 60.0
 _CONNECT_TIMEOUT_S = 10.0
 _GOODBYE_S = 5.0
+_ASKED_FOR_RECORD = 5
+"""Of the peers nearest to a key, as many as hivemind stores a record at."""
+_REJOIN_S = 5.0
+_MOST_REMEMBERED = 16
+"""Addresses that are tried beside those that were named."""
 _MOST_CALLS = 256
 """Unary calls, given up ones among them, after which those are looked for."""
 _LOGGED_FAILURES_PER_MINUTE = 20
@@ -62,6 +72,10 @@ class NodeOptions:
     host_maddrs: tuple[str, ...] = LOOPBACK_MADDRS
     announce_maddrs: tuple[str, ...] = ()
     identity_file: Path | None = None
+    peers_file: Path | None = None
+    """Where the addresses of servers that were seen are kept, to come back through any of them."""
+    may_begin_alone: bool = True
+    """Without initial peers, where nobody that was seen before answers either."""
     is_client: bool = False
     """A client stores no records for others and is not asked by them."""
 
@@ -101,6 +115,9 @@ class SwarmNode:
         self._failures = FailureLog()
         self._most_calls = _MOST_CALLS
         self._is_stopping = False
+        self._known = KnownPeers(options.peers_file)
+        self._rejoined_at = -math.inf
+        self.is_serving = False
 
     async def __aenter__(self) -> Self:
         options = self._options
@@ -108,36 +125,47 @@ class SwarmNode:
             _check_multiaddress(address, needs_peer=address in options.initial_peers)
         if options.identity_file is not None:
             _prepare_identity(options.identity_file)
-        try:
-            self._p2p = await P2P.create(
-                initial_peers=list(options.initial_peers) or None,
-                host_maddrs=list(options.host_maddrs),
-                announce_maddrs=list(options.announce_maddrs) or None,
-                identity_path=str(options.identity_file) if options.identity_file else None,
-                dht_mode="client" if options.is_client else "server",
-                no_listen=options.is_client,
-                use_auto_relay=not options.is_client,
-                # One data folder has one worker, which is the only user of its identity; the check starts a second
-                # daemon and waits for it.
-                check_if_identity_free=False,
-                startup_timeout=_DAEMON_START_TIMEOUT_S,
-            )
-            self._dht = await DHTNode.create(
-                p2p=self._p2p,
-                initial_peers=list(options.initial_peers) or None,
-                client_mode=options.is_client,
-                num_workers=32,
-                ensure_bootstrap_success=bool(options.initial_peers),
-            )
-        except Exception as error:
-            await self._stop()
-            if options.initial_peers:
-                raise Unavailable(f"No initial peer of the swarm answers ({error}).") from error
-            raise Unavailable(f"The libp2p daemon did not start ({error}).") from error
-        except BaseException:
-            await self._stop()
-            raise
-        return self
+        remembered = tuple(address for address in self._known.addresses() if _is_multiaddress(address))
+        for peers in _ways_in(options, remembered[:_MOST_REMEMBERED]):
+            try:
+                await self._join(peers)
+            except Exception as error:
+                await self._stop()
+                self._p2p = self._dht = None
+                failure = error
+            except BaseException:
+                await self._stop()
+                raise
+            else:
+                return self
+        if not options.initial_peers and not remembered:
+            raise Unavailable(f"The libp2p daemon did not start ({failure}).") from failure
+        also = ", nor any that was seen before," if remembered else ""
+        raise Unavailable(f"No initial peer of the swarm{also} answers ({failure}).") from failure
+
+    async def _join(self, initial_peers: Sequence[str]) -> None:
+        options = self._options
+        self._is_stopping = False
+        self._p2p = await P2P.create(
+            initial_peers=list(initial_peers) or None,
+            host_maddrs=list(options.host_maddrs),
+            announce_maddrs=list(options.announce_maddrs) or None,
+            identity_path=str(options.identity_file) if options.identity_file else None,
+            dht_mode="client" if options.is_client else "server",
+            no_listen=options.is_client,
+            use_auto_relay=not options.is_client,
+            # One data folder has one worker, which is the only user of its identity; the check starts a second
+            # daemon and waits for it.
+            check_if_identity_free=False,
+            startup_timeout=_DAEMON_START_TIMEOUT_S,
+        )
+        self._dht = await DHTNode.create(
+            p2p=self._p2p,
+            initial_peers=list(initial_peers) or None,
+            client_mode=options.is_client,
+            num_workers=32,
+            ensure_bootstrap_success=bool(initial_peers),
+        )
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -167,6 +195,7 @@ class SwarmNode:
         """
         if record.start_block is None or record.end_block is None:
             raise ValueError("a record without a span cannot be announced")
+        await self._rejoin_if_alone()
         keys = [block_uid(prefix, index) for index in range(record.start_block, record.end_block)]
         expiration = get_dht_time() + lifetime_s
         stored = await self._dht.store_many(
@@ -181,6 +210,7 @@ class SwarmNode:
 
     async def servers(self, prefix: str, num_blocks: int) -> dict[str, ServerInfo]:
         """All servers that announce blocks of this model now, by peer id."""
+        await self._rejoin_if_alone()
         uids = {block_uid(prefix, index): index for index in range(num_blocks)}
         found = await self._dht.get_many(list(uids), sufficient_expiration_time=math.inf)
         values: dict[int, dict[str, object]] = {}
@@ -191,14 +221,60 @@ class SwarmNode:
             sound = {peer_id: value for peer_id, value in entry.value.items() if _is_peer_id(peer_id)}
             values[uids[uid]] = {peer_id: value.value for peer_id, value in sound.items()}
             expirations[uids[uid]] = {peer_id: value.expiration_time for peer_id, value in sound.items()}
-        return servers_from_blocks(values, expires_at_s=expirations)
+        servers = servers_from_blocks(values, expires_at_s=expirations)
+        for server in servers.values():
+            if server.is_online and server.peer_id != self.peer_id:
+                self._known.note(server.peer_id, server.record.maddrs)
+        await asyncio.to_thread(self._known.save)
+        return servers
+
+    async def _rejoin_if_alone(self) -> None:
+        """Knocks at the doors that are known, if nobody of the DHT answers any more: the network may be back."""
+        if self._dht.protocol.routing_table.uid_to_peer_id or time.monotonic() - self._rejoined_at < _REJOIN_S:
+            return
+        addresses = (*self._options.initial_peers, *self._known.addresses())
+        sound = [address for address in dict.fromkeys(addresses) if _is_multiaddress(address)][:_MOST_REMEMBERED]
+        if not sound:
+            return
+        self._rejoined_at = time.monotonic()
+        answers = await asyncio.gather(*(self._knock(Multiaddr(address)) for address in sound))
+        logger.info("Nobody in the swarm answered; %d of %d known addresses do now", sum(answers), len(sound))
+        if any(answers):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_CONNECT_TIMEOUT_S):
+                    await self._dht.find_nearest_nodes([self._dht.node_id])
+
+    async def _knock(self, address: Any) -> bool:
+        try:
+            peer_id = PeerID.from_base58(address["p2p"])
+            async with asyncio.timeout(_CONNECT_TIMEOUT_S):
+                await self._p2p._client.connect(peer_id, [address.decapsulate(Multiaddr(f"/p2p/{peer_id}"))])
+                return await self._dht.protocol.call_ping(peer_id) is not None
+        except Exception:
+            logger.debug("Nobody answers at %s", address, exc_info=True)
+            return False
+
+    async def is_seen_by_others(self, prefix: str, block: int) -> bool | None:
+        """Whether another peer has a record of ours for a block; None where there is no other peer to ask."""
+        key = DHTID.generate(source=block_uid(prefix, block))
+        found = await self._dht.find_nearest_nodes([key], k_nearest=_ASKED_FOR_RECORD, exclude_self=True)
+        peers = [peer_id for peer_id in found[key].values() if peer_id != self._p2p.peer_id]
+        if not peers:
+            return None
+        answers = await asyncio.gather(*(self._dht.protocol.call_find(peer_id, [key]) for peer_id in peers))
+        values = [answer[key][0] for answer in answers if answer is not None and key in answer]
+        if not values:
+            return None
+        return any(value is not None and _has_subkey(value.value, self.peer_id) for value in values)
 
     # Calls to others
 
-    async def open_stream(self, peer_id: str, method: Method) -> MessageStream:
+    async def open_stream(
+        self, peer_id: str, method: Method, *, timeout_s: float = _CONNECT_TIMEOUT_S
+    ) -> MessageStream:
         """Raises PeerLost when the peer cannot be reached, or does not know the method."""
         with peer_errors():
-            async with asyncio.timeout(_CONNECT_TIMEOUT_S):
+            async with asyncio.timeout(timeout_s):
                 reader, writer = await self._stream_to(PeerID.from_base58(peer_id), method)
         return MessageStream(reader, writer, max_message_bytes=_CLIENT_MESSAGE_BYTES)
 
@@ -224,6 +300,19 @@ class SwarmNode:
                     PeerID.from_base58(peer_id), method, request, response_type
                 )
 
+    async def is_alive(self, peer_id: str, *, timeout_s: float) -> bool:
+        """Whether the program at the other end answers a server's simplest RPC, with whatever it may be.
+
+        A ping would not tell: the daemon answers it for a program that stands still.
+        """
+        try:
+            await self.call(peer_id, Method.INFO, ExpertUID(), ExpertInfo, timeout_s=timeout_s)
+        except RemoteError:
+            return True
+        except PeerLost:
+            return False
+        return True
+
     async def ping(self, peer_id: str, *, timeout_s: float = 5.0) -> float:
         """Round-trip time in seconds; infinite when nothing comes back."""
         request = dht_pb2.PingRequest(peer=self._dht.protocol.node_info)
@@ -243,7 +332,8 @@ class SwarmNode:
     # Calls from others
 
     async def serve(self, service: Service) -> None:
-        """Answers the service's RPCs from now on, until the node stops."""
+        """Answers the service's RPCs from now on, until the node stops. Once."""
+        self.is_serving = True
         for method, (request_type, handler) in service.unary.items():
             await self._p2p.add_protobuf_handler(method, self._unary(handler), _RequestType(request_type))
         inbox = Inbox(service.inbox_bytes)
@@ -372,6 +462,28 @@ def _is_peer_id(value: object) -> bool:
     try:
         PeerID.from_base58(value)
     except Exception:  # base58 and multihash raise many kinds of errors over bad text
+        return False
+    return True
+
+
+def _has_subkey(value: object, subkey: str) -> bool:
+    """Whether what a peer holds under a key is a dictionary with that subkey."""
+    return isinstance(value, DictionaryDHTValue) and value.get(subkey) is not None
+
+
+def _ways_in(options: NodeOptions, remembered: tuple[str, ...]) -> list[tuple[str, ...]]:
+    """Whom to ask, one list after another; an empty one is to begin alone.
+
+    Remembered peers are no more than a second choice: to ask them beside those that were named could join two swarms.
+    """
+    ways = [peers for peers in (options.initial_peers, remembered) if peers]
+    return [*ways, ()] if options.may_begin_alone and not options.initial_peers else ways
+
+
+def _is_multiaddress(address: str) -> bool:
+    try:
+        _check_multiaddress(address, needs_peer=True)
+    except ConfigurationError:
         return False
     return True
 

@@ -26,6 +26,7 @@ MAX_TEXT_LENGTH = 100
 MAX_PINGS = 1_000
 MAX_ADAPTERS = 100
 MAX_EXTENSIONS = 32
+MAX_MADDRS = 8
 _MAX_PREFIX_LENGTH = 256
 _MAX_PEER_ID_LENGTH = 128
 _MAX_INTEGER = 2**63 - 1  # msgpack carries no more than 64 bits
@@ -110,6 +111,8 @@ class ServerRecord(BaseModel):
     served_tokens: _Count | None = None
     free_rows: _Count | None = None
     """How many more rows (tokens of any sessions) the next batch takes before others would wait for them; 0: full."""
+    maddrs: Annotated[tuple[_Text, ...], Field(max_length=MAX_MADDRS)] = ()
+    """Multiaddresses of the server, for others to remember: they lead back into the swarm when all else is gone."""
 
     @model_validator(mode="after")
     def _span_is_not_empty(self) -> ServerRecord:
@@ -128,7 +131,7 @@ _EXTRA_FIELDS = tuple(name for name in ServerRecord.model_fields if name not in 
 _FLOAT_FIELDS = ("network_rps", "forward_rps", "inference_rps")
 _INT_FIELDS = ("start_block", "end_block", "cache_tokens_left", "served_tokens", "free_rows")
 _TEXT_FIELDS = ("public_name", "version", "torch_dtype", "quant_type")
-_TUPLE_FIELDS = ("adapters", "extensions")
+_TUPLE_FIELDS = ("adapters", "extensions", "maddrs")
 
 
 def parse_record(value: object) -> ServerRecord:
