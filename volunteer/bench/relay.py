@@ -37,6 +37,14 @@ class RelayProcess(ChildProcess):
         """Everything that is read from now on is held so long, each way; measured delays start anew."""
         self.ask("delay", delay_s=delay_s)
 
+    def cut(self, port: int) -> None:
+        """Breaks all connections through the relay at `port`, and lets none through until `mend`."""
+        self.ask("cut", port=port)
+
+    def mend(self, port: int) -> None:
+        """Connections through the relay at `port` are possible again."""
+        self.ask("mend", port=port)
+
     def measured_s(self) -> tuple[float, float]:
         """Mean and longest time that anything was held since the delay was set; zeros if nothing was."""
         mean_s, longest_s = self.ask("measured_s")
@@ -62,17 +70,23 @@ class Relays:
         self._held_s = 0.0
         self._longest_s = 0.0
         self._pieces = 0
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[asyncio.Task[None], int] = {}
+        """Connections, and the port of the relay that each goes through."""
+        self._cut: set[int] = set()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="relay", daemon=True)
         self._thread.start()
 
     def open(self, *, target_port: int) -> int:
         async def start() -> int:
-            server = await asyncio.start_server(
-                lambda reader, writer: self._connect(reader, writer, target_port), _HOST, 0
-            )
-            return server.sockets[0].getsockname()[1]
+            port = 0
+
+            async def connect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+                await self._connect(reader, writer, port, target_port)
+
+            server = await asyncio.start_server(connect, _HOST, 0)
+            port = server.sockets[0].getsockname()[1]
+            return port
 
         return self._run(start())
 
@@ -81,6 +95,22 @@ class Relays:
             self._delay_s = delay_s
             self._held_s = self._longest_s = 0.0
             self._pieces = 0
+
+        self._run(change())
+
+    def cut(self, *, port: int) -> None:
+        async def cancel() -> None:
+            self._cut.add(port)
+            tasks = [task for task, its_port in self._tasks.items() if its_port == port]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+        self._run(cancel())
+
+    def mend(self, *, port: int) -> None:
+        async def change() -> None:
+            self._cut.discard(port)
 
         self._run(change())
 
@@ -103,11 +133,16 @@ class Relays:
     def _run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
 
-    async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, target_port: int) -> None:
+    async def _connect(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, port: int, target_port: int
+    ) -> None:
+        if port in self._cut:
+            writer.close()
+            return
         task = asyncio.current_task()
         if task is not None:
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._tasks[task] = port
+            task.add_done_callback(lambda done: self._tasks.pop(done, None))
         try:
             # Asyncio sends at once what it is given (TCP_NODELAY).
             far_reader, far_writer = await asyncio.open_connection(_HOST, target_port)
