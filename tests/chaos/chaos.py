@@ -27,7 +27,7 @@ import transformers
 
 sys.path.insert(0, str(Path(__file__).parent))
 from failover import undisturbed
-from servers import HERE, Server, ServerSet, answer, joined
+from servers import HERE, Server, ServerSet, Watcher, answer, folder_of, joined
 
 from volunteer.bench.relay import RelayProcess, free_ports
 from volunteer.bench.table import Table
@@ -137,8 +137,6 @@ def chat(
     lock: threading.Lock,
 ) -> None:
     """One client's answers, one after another."""
-    from servers import Watcher
-
     while not stop.is_set():
         which = chance.randrange(len(prompts))
         watcher = Watcher()
@@ -237,12 +235,7 @@ def main() -> int:
     options = parser.parse_args()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as work:
-        if options.model == "smollm2":
-            from volunteer.models.embedded import embedded_checkpoint_folder
-
-            folder = embedded_checkpoint_folder(Path(work) / "models")
-        else:
-            folder = Path(options.model)
+        folder = folder_of(options.model, Path(work))
         outcome = run(
             folder,
             Path(work),

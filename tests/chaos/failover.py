@@ -26,7 +26,7 @@ import torch
 import transformers
 
 sys.path.insert(0, str(Path(__file__).parent))
-from servers import Server, ServerSet, Watcher, answer, joined
+from servers import Server, ServerSet, Watcher, answer, folder_of, joined
 
 from volunteer.bench.table import Table
 from volunteer.client.model import SwarmForCausalLM
@@ -190,12 +190,7 @@ def main() -> int:
     options = parser.parse_args()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as work:
-        if options.model == "smollm2":
-            from volunteer.models.embedded import embedded_checkpoint_folder
-
-            folder = embedded_checkpoint_folder(Path(work) / "models")
-        else:
-            folder = Path(options.model)
+        folder = folder_of(options.model, Path(work))
         trials = run(
             folder,
             Path(work),

@@ -15,6 +15,7 @@ import torch
 
 from volunteer.client.model import SwarmCache, SwarmForCausalLM
 from volunteer.local_swarm import Worker
+from volunteer.models.embedded import embedded_checkpoint_folder
 
 HERE = "/ip4/127.0.0.1/tcp/0"
 
@@ -174,6 +175,11 @@ def answer(
     finally:
         cache.close()
     return tuple(out[0, len(prompt_ids) :].tolist()), cache
+
+
+def folder_of(model: str, work_dir: Path) -> Path:
+    """The checkpoint that an option --model names: smollm2, or a folder."""
+    return embedded_checkpoint_folder(work_dir / "models") if model == "smollm2" else Path(model)
 
 
 @contextlib.contextmanager

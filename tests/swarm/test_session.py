@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -151,6 +152,31 @@ def test_a_prompt_goes_on_when_a_server_dies_amid_its_pieces(
     assert sent_by_dying >= 6
     assert route == [(0, 2), (2, 3), (3, 4), (4, 6)]
     torch.testing.assert_close(outputs, expected, atol=1e-4, rtol=1e-4)
+
+
+def test_a_server_that_leaves_hands_its_sessions_over(
+    random_bloom: Path, start_swarm: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("volunteer.worker._DRAIN_S", 0.3)
+    swarm = start_swarm(random_bloom, "0:6", "0:6")
+    inputs = [hidden(5), hidden(1, seed=1)]
+    with swarm.client() as model, session_of(model) as session:
+        outputs = [session.step(inputs[0])]
+        leaving = next(server for server in swarm.servers if server.peer_id == session.route[0].peer_id)
+
+        async def leave() -> None:
+            leaving.shutdown.signal = signal.SIGTERM
+            leaving.shutdown.asked.set()
+            await leaving.task
+
+        started = time.monotonic()
+        swarm.run(leave())
+        assert time.monotonic() - started < 10
+        swarm.servers.remove(leaving)
+        outputs.append(session.step(inputs[1]))
+        assert session.route[0].peer_id != leaving.peer_id
+        whole = model.blocks(torch.cat(inputs, dim=1))
+    torch.testing.assert_close(torch.cat(outputs, dim=1), whole, atol=1e-5, rtol=1e-5)
 
 
 def test_a_failed_step_leaves_no_trace(random_bloom: Path, start_swarm: Callable[..., Any]) -> None:

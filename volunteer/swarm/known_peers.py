@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
 from collections.abc import Iterable
 from pathlib import Path
+
+from volunteer.swarm.records import MAX_MADDR_LENGTH
 
 logger = logging.getLogger(__name__)
 
 MAX_PEERS = 64
 MAX_ADDRESSES = 4
 """Of one peer."""
-_MAX_ADDRESS_LENGTH = 300
 _MAX_FILE_BYTES = 1024 * 1024
 
 
@@ -30,6 +32,7 @@ class KnownPeers:
         self._file = file
         self._addresses: dict[str, tuple[str, ...]] = {} if file is None else _read(file)
         self._saved = dict(self._addresses)
+        self._saving = threading.Lock()
 
     def note(self, peer_id: str, addresses: Iterable[str]) -> None:
         """A peer that is there now; without addresses what is known of it stays."""
@@ -45,19 +48,24 @@ class KnownPeers:
         """Of all peers, those seen last first."""
         return tuple(address for known in reversed(self._addresses.values()) for address in known)
 
-    def save(self) -> None:
-        """Writes the file if something has changed; a disk that is full costs the memory, not the session."""
-        if self._file is None or self._saved == self._addresses:
+    def unsaved(self) -> dict[str, tuple[str, ...]] | None:
+        """What `save` should write, None if nothing has changed: a copy, as `save` may run on another thread."""
+        return None if self._file is None or self._saved == self._addresses else dict(self._addresses)
+
+    def save(self, addresses: dict[str, tuple[str, ...]]) -> None:
+        """Writes the file; a disk that is full costs the memory, not the session."""
+        if self._file is None:
             return
         beside = self._file.with_suffix(".new")
-        try:
-            self._file.parent.mkdir(parents=True, exist_ok=True)
-            beside.write_text(json.dumps({"peers": self._addresses}, indent=1) + "\n", encoding="utf-8")
-            beside.replace(self._file)
-        except OSError as error:
-            logger.warning("Could not remember the peers of the swarm: %s", error)
-            return
-        self._saved = dict(self._addresses)
+        with self._saving:
+            try:
+                self._file.parent.mkdir(parents=True, exist_ok=True)
+                beside.write_text(json.dumps({"peers": addresses}, indent=1) + "\n", encoding="utf-8")
+                beside.replace(self._file)
+            except OSError as error:
+                logger.warning("Could not remember the peers of the swarm: %s", error)
+                return
+            self._saved = addresses
 
 
 def _read(file: Path) -> dict[str, tuple[str, ...]]:
@@ -81,7 +89,7 @@ def _read(file: Path) -> dict[str, tuple[str, ...]]:
 def _is_sound(peer_id: str, address: object) -> bool:
     return (
         isinstance(address, str)
-        and len(address) <= _MAX_ADDRESS_LENGTH
+        and len(address) <= MAX_MADDR_LENGTH
         and address.startswith("/")
         and address.isprintable()
         and address.endswith(f"/p2p/{peer_id}")

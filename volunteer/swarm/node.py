@@ -225,7 +225,8 @@ class SwarmNode:
         for server in servers.values():
             if server.is_online and server.peer_id != self.peer_id:
                 self._known.note(server.peer_id, server.record.maddrs)
-        await asyncio.to_thread(self._known.save)
+        if (unsaved := self._known.unsaved()) is not None:
+            await asyncio.to_thread(self._known.save, unsaved)
         return servers
 
     async def _rejoin_if_alone(self) -> None:

@@ -26,7 +26,7 @@ MAX_TEXT_LENGTH = 100
 MAX_PINGS = 1_000
 MAX_ADAPTERS = 100
 MAX_EXTENSIONS = 32
-MAX_MADDRS = 8
+MAX_MADDRS, MAX_MADDR_LENGTH = 8, 300
 _MAX_PREFIX_LENGTH = 256
 _MAX_PEER_ID_LENGTH = 128
 _MAX_INTEGER = 2**63 - 1  # msgpack carries no more than 64 bits
@@ -75,6 +75,7 @@ _Rate = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
 _Ping = Annotated[float, Field(strict=True, ge=0)]  # infinite: tried and not reached
 _Count = Annotated[int, Field(strict=True, ge=0, le=_MAX_INTEGER)]
 _Block = Annotated[int, Field(strict=True, ge=0, le=MAX_BLOCKS)]
+_Maddr = Annotated[str, Field(strict=True, max_length=MAX_MADDR_LENGTH)]
 _PingedPeer = Annotated[str, Field(max_length=_MAX_PEER_ID_LENGTH)]
 
 
@@ -111,7 +112,7 @@ class ServerRecord(BaseModel):
     served_tokens: _Count | None = None
     free_rows: _Count | None = None
     """How many more rows (tokens of any sessions) the next batch takes before others would wait for them; 0: full."""
-    maddrs: Annotated[tuple[_Text, ...], Field(max_length=MAX_MADDRS)] = ()
+    maddrs: Annotated[tuple[_Maddr, ...], Field(max_length=MAX_MADDRS)] = ()
     """Multiaddresses of the server, for others to remember: they lead back into the swarm when all else is gone."""
 
     @model_validator(mode="after")

@@ -455,3 +455,12 @@ def test_blocks_are_named_by_the_first_and_the_last() -> None:
     assert blocks_in_words([range(0, 4)]) == "blocks 0-3"
     assert blocks_in_words([range(0, 4), range(31, 39)]) == "blocks 0-3 and 31-38"
     assert blocks_in_words([range(0, 1), range(2, 3), range(4, 6)]) == "blocks 0, 2 and 4-5"
+
+
+def test_addresses_come_back_whole_and_strange_ones_cost_the_record() -> None:
+    long_one = "/ip6/2001:db8:85a3:8d3:1319:8a2e:370:7348/tcp/65535/p2p/" + "Q" * 46
+    announced = ServerRecord(state=ServerState.ONLINE, throughput=1.0, start_block=0, end_block=1, maddrs=(long_one,))
+    assert parse_record(to_wire(announced)).maddrs == (long_one,)
+    for strange in (7, ["x" * 1000], ["/ip4"] * 100, [b"/ip4"]):
+        with pytest.raises(BadRecord):
+            parse_record((2, 1.0, {"maddrs": strange}))
