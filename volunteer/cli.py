@@ -277,7 +277,7 @@ def _print_json(event: Event) -> None:
 
 
 def _print_event(event: Event) -> None:
-    from volunteer.events import Download, Failed, Listening, Ready, Stopped
+    from volunteer.events import Download, Failed, Listening, Reachable, Ready, Stopped
 
     match event:
         case Listening(maddrs=maddrs):
@@ -288,6 +288,8 @@ def _print_event(event: Event) -> None:
             print(f"Downloaded {done / 1e6:.0f} of {total / 1e6:.0f} MB, {rate / 1e6:.1f} MB/s", flush=True)
         case Ready(model=model, blocks=(start, end), reason=reason):
             print(f"Serving blocks {start}-{end - 1} of {model} {reason}. Ctrl-C to finish.", flush=True)
+        case Reachable(advice=advice):
+            print(advice, flush=True)
         case Failed(message=message):
             print(message, file=sys.stderr, flush=True)
         case Stopped(served_tokens=tokens, served_sessions=sessions):

@@ -49,6 +49,16 @@ class Ready(Event):
 
 
 @dataclass(frozen=True)
+class Reachable(Event):
+    """How others get to this server, as they found out; told when it changes."""
+
+    name = "reachable"
+    reach: str
+    """direct, relayed, unreachable or unknown."""
+    advice: str
+
+
+@dataclass(frozen=True)
 class Failed(Event):
     name = "failed"
     message: str

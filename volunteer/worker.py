@@ -18,7 +18,7 @@ from typing import Any
 import filelock
 
 from volunteer.errors import ConfigurationError, ExitCode, UserError
-from volunteer.events import Download, Event, Failed, Listening, Ready, Stopped
+from volunteer.events import Download, Event, Failed, Listening, Reachable, Ready, Stopped
 from volunteer.models.loading import load_blocks, span_parts
 from volunteer.models.store import DownloadProgress
 from volunteer.server.announcer import Announcer
@@ -217,6 +217,7 @@ class _Stay:
             dtype=str(self.chosen_format.dtype).removeprefix("torch."),
             public_name=self.options.public_name,
             may_move=is_free,
+            on_reach=lambda reach, advice: self.on_event(Reachable(reach.value, advice)),
         )
         try:
             await announcer.joining()

@@ -7,16 +7,18 @@ import contextlib
 import importlib.metadata
 import itertools
 import logging
-from collections.abc import AsyncIterator
+import random
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from volunteer.models.linear import NumberFormat
 from volunteer.server.balancer import MOVES
 from volunteer.server.block_selection import BlockPlan
 from volunteer.server.handler import EXTENSIONS, BlockService
+from volunteer.server.reachability import Reach, advice, reach_of
 from volunteer.server.throughput import Throughput
 from volunteer.swarm.node import SwarmNode
-from volunteer.swarm.records import MAX_MADDRS, ServerRecord, ServerState
+from volunteer.swarm.records import MAX_MADDRS, ServerRecord, ServerState, port_of
 from volunteer.swarm_model import SwarmModel
 
 logger = logging.getLogger(__name__)
@@ -26,6 +28,9 @@ LIFETIME_S = 60.0
 REFRESH_S = 30.0
 _REFRESHES_A_LOOK = 4
 """After so many announcements others are asked whether they have them."""
+_REFRESHES_A_CHECK = 20
+"""How often others are asked to dial this server; the first time with the first refresh."""
+_ASKED_TO_DIAL = 5
 _GOODBYE_S = 1.5
 _MAX_PINGED = 16
 
@@ -37,6 +42,7 @@ class Announcer:
         plan: the blocks it holds, or is going to hold.
         dtype: of its activations, as Petals' records name it ("float32").
         may_move: it goes to other blocks when the swarm needs those more.
+        on_reach: told how others get here, and what to do about it, whenever that changes.
     """
 
     def __init__(
@@ -49,6 +55,7 @@ class Announcer:
         dtype: str,
         public_name: str | None,
         may_move: bool = False,
+        on_reach: Callable[[Reach, str], None] = lambda reach, advice: None,
     ):
         self._node = node
         self._model = model
@@ -68,6 +75,8 @@ class Announcer:
         }
         self._serving: tuple[BlockService, Throughput] | None = None
         self._state = ServerState.OFFLINE
+        self._on_reach = on_reach
+        self._reach: Reach | None = None
 
     async def joining(self) -> None:
         """The blocks are chosen and are being loaded: others who join meanwhile choose other ones."""
@@ -86,6 +95,8 @@ class Announcer:
             for count in itertools.count(1):
                 await asyncio.sleep(REFRESH_S)
                 try:
+                    if count % _REFRESHES_A_CHECK == 1:
+                        await self._find_reach()
                     await self._announce(ServerState.ONLINE)
                     if count % _REFRESHES_A_LOOK == 0 and not await self.is_seen():
                         await self._announce(ServerState.ONLINE)
@@ -104,6 +115,20 @@ class Announcer:
         if seen is False:
             logger.warning("No other peer knows of this server: announcing it again.")
         return seen is not False
+
+    async def _find_reach(self) -> None:
+        """Asks some other servers to dial this one, and tells the result when it is another one than before."""
+        servers = await self._node.servers(self._model.dht_prefix, self._model.family.num_blocks)
+        others = [peer_id for peer_id, server in servers.items() if server.is_online and peer_id != self._node.peer_id]
+        asked = random.sample(others, min(_ASKED_TO_DIAL, len(others)))
+        maddrs = await self._node.maddrs()
+        answers = await self._node.can_be_dialled(asked)
+        reach = reach_of(answers, has_relay=any("/p2p-circuit" in address for address in maddrs))
+        if reach is self._reach or (reach is Reach.UNKNOWN and self._reach is not None):
+            return
+        self._reach = reach
+        self._fixed["using_relay"] = reach is Reach.RELAYED
+        self._on_reach(reach, advice(reach, sorted({port for port in map(port_of, maddrs) if port is not None})))
 
     async def gone(self) -> None:
         """Says goodbye once; gives up after a moment, since the record expires anyway."""

@@ -44,6 +44,10 @@ class KnownPeers:
         while len(self._addresses) > MAX_PEERS:
             del self._addresses[next(iter(self._addresses))]
 
+    def of(self, peer_id: str) -> tuple[str, ...]:
+        """The addresses of one peer, none if it is not known."""
+        return self._addresses.get(peer_id, ())
+
     def addresses(self) -> tuple[str, ...]:
         """Of all peers, those seen last first."""
         return tuple(address for known in reversed(self._addresses.values()) for address in known)

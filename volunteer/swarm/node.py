@@ -28,6 +28,7 @@ from hivemind.utils.multiaddr import Multiaddr
 from hivemind.utils.timed_storage import get_dht_time
 
 from volunteer.errors import ConfigurationError, Unavailable
+from volunteer.swarm.dial_back import CHECK_METHOD, DialBack, ip_of
 from volunteer.swarm.known_peers import KnownPeers
 from volunteer.swarm.records import ServerInfo, ServerRecord, block_uid, servers_from_blocks, to_wire
 from volunteer.swarm.rpc import (
@@ -54,6 +55,7 @@ _CONNECT_TIMEOUT_S = 10.0
 _GOODBYE_S = 5.0
 _ASKED_FOR_RECORD = 5
 """Of the peers nearest to a key, as many as hivemind stores a record at."""
+_DIAL_BACK_TIMEOUT_S = 30.0
 _REJOIN_S = 5.0
 _MOST_REMEMBERED = 16
 """Addresses that are tried beside those that were named."""
@@ -166,6 +168,11 @@ class SwarmNode:
             num_workers=32,
             ensure_bootstrap_success=bool(initial_peers),
         )
+        if not options.is_client:
+            dial_back = DialBack(self._announced_by, self._seen_from)
+            await self._p2p.add_protobuf_handler(
+                CHECK_METHOD, self._unary(dial_back.check), _RequestType(dht_pb2.PingRequest)
+            )
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -329,6 +336,35 @@ class SwarmNode:
             logger.debug("No answer to a ping from %s", peer_id, exc_info=True)
             return math.inf
         return time.perf_counter() - started
+
+    async def can_be_dialled(self, peer_ids: Sequence[str]) -> list[bool | None]:
+        """What each of these peers says who was asked to dial this one; None where one did not try."""
+        own = dht_pb2.NodeInfo(node_id=self._p2p.peer_id.to_bytes())
+
+        async def ask(peer_id: str) -> bool | None:
+            try:
+                with peer_errors():
+                    async with asyncio.timeout(_DIAL_BACK_TIMEOUT_S):
+                        response = await self._p2p.call_protobuf_handler(
+                            PeerID.from_base58(peer_id),
+                            CHECK_METHOD,
+                            dht_pb2.PingRequest(peer=own),
+                            dht_pb2.PingResponse,
+                        )
+            except (RemoteError, PeerLost) as error:
+                logger.debug("%s did not try to dial us: %s", peer_id, error)
+                return None
+            return bool(response.available)
+
+        return list(await asyncio.gather(*(ask(peer_id) for peer_id in peer_ids)))
+
+    async def _announced_by(self, peer_id: str) -> tuple[str, ...]:
+        return self._known.of(peer_id)
+
+    async def _seen_from(self, peer_id: str) -> frozenset[str]:
+        connected = await self._p2p.list_peers()
+        found = [ip_of(str(address)) for each in connected if str(each.peer_id) == peer_id for address in each.addrs]
+        return frozenset(ip for ip in found if ip is not None)
 
     # Calls from others
 

@@ -358,6 +358,12 @@ def _longest_run(blocks: Iterable[int]) -> range:
     return max(runs, key=len)
 
 
+def port_of(maddr: str) -> int | None:
+    """The TCP port in a multiaddress; None if there is none, or if it is a relay's."""
+    match = re.search(r"/tcp/([0-9]{1,5})(?:/|$)", maddr)
+    return int(match[1]) if match is not None and "/p2p-circuit" not in maddr else None
+
+
 def uncovered_blocks(spans: Iterable[range], within: range) -> tuple[range, ...]:
     """The parts of `within` that lie in none of the spans, in order."""
     gaps = []

@@ -1,0 +1,74 @@
+"""Real peers dial one another to find out whether they can be reached."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hivemind.proto import dht_pb2
+
+from volunteer.events import Reachable
+from volunteer.server import announcer
+from volunteer.swarm import dial_back
+from volunteer.swarm.dial_back import CHECK_METHOD, allowed_addresses, ip_of
+from volunteer.swarm.node import NodeOptions, SwarmNode
+
+
+@pytest.fixture(autouse=True)
+def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dial_back, "_PAUSE_S", 0.0)
+
+
+def test_a_peer_is_dialled_where_it_says_it_is_and_nowhere_else() -> None:
+    async def run() -> None:
+        async with SwarmNode(NodeOptions()) as helper:
+            joined = NodeOptions(initial_peers=tuple(await helper.maddrs()))
+            async with SwarmNode(joined) as asker, SwarmNode(joined) as other:
+
+                async def answer_with(addresses: list[str]) -> list[bool | None]:
+                    helper._known.note(asker.peer_id, addresses)
+                    return await asker.can_be_dialled([helper.peer_id])
+
+                assert await asker.can_be_dialled([helper.peer_id]) == [None]  # nothing is known of it
+                own = await asker.maddrs()
+                assert await answer_with(own) == [True]
+                nobody = [f"/ip4/127.0.0.1/tcp/9/p2p/{asker.peer_id}"]
+                assert await answer_with(nobody) == [False]
+                somebody_else = [address.replace(other.peer_id, asker.peer_id) for address in await other.maddrs()]
+                assert await answer_with(somebody_else) == [False]
+                far_away = [f"/ip4/192.0.2.1/tcp/9/p2p/{asker.peer_id}"]
+                assert await answer_with(far_away) == [None]  # it is not connected from there: not even tried
+
+                foreign = dht_pb2.PingRequest(peer=dht_pb2.NodeInfo(node_id=other._p2p.peer_id.to_bytes()))
+                with pytest.raises(Exception, match="nobody but itself"):
+                    await asker._p2p.call_protobuf_handler(
+                        helper._p2p.peer_id, CHECK_METHOD, foreign, dht_pb2.PingResponse
+                    )
+
+    asyncio.run(run())
+
+
+def test_servers_find_out_that_they_are_reached_directly(
+    random_bloom: Path, start_swarm: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(announcer, "REFRESH_S", 0.5)
+    monkeypatch.setattr(announcer, "_REFRESHES_A_CHECK", 2)
+    swarm = start_swarm(random_bloom, "0:3", "3:6")
+    deadline = time.monotonic() + 30
+    while not all(swarm.seen(server, Reachable) for server in swarm.servers):
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    for server in swarm.servers:
+        assert swarm.seen(server, Reachable)[-1].reach == "direct"
+
+
+def test_only_addresses_where_a_peer_is_connected_from_are_dialled() -> None:
+    announced = ("/ip4/10.0.0.1/tcp/1/p2p/a", "/ip4/192.0.2.7/tcp/1/p2p/a", "/ip6/::1/tcp/1/p2p/a", "/dns4/x/tcp/1")
+    assert allowed_addresses(announced, frozenset({"192.0.2.7", "::1"})) == announced[1:3]
+    assert allowed_addresses(["/ip4/192.0.2.7/tcp/1/p2p/r/p2p-circuit/p2p/a"], frozenset({"192.0.2.7"})) == ()
+    assert ip_of("/ip6/0:0::1/tcp/1") == "::1"
+    assert ip_of("/ip4/300.1.1.1/tcp/1") is None and ip_of("nonsense") is None
