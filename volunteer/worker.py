@@ -181,8 +181,9 @@ async def serve(options: ServeOptions, shutdown: Shutdown, on_event: OnEvent) ->
         )
         current = CurrentService()
         served = Served()
+        balancer = None if options.blocks else Balancer(node, model.dht_prefix, model.family.num_blocks)
         while True:
-            stay = _Stay(options, shutdown, on_event, model, chosen_format, node, compute, current, served)
+            stay = _Stay(options, shutdown, on_event, model, chosen_format, node, compute, current, balancer, served)
             move = await stay.serve(plan)
             gc.collect()  # the blocks that are left take as much memory as those that come
             if move is None:
@@ -203,12 +204,13 @@ class _Stay:
     node: SwarmNode
     compute: ComputeThread
     current: CurrentService
+    balancer: Balancer | None
+    """None where the volunteer named the blocks."""
     served: Served
 
     async def serve(self, plan: BlockPlan) -> BlockMove | None:
         """Loads the blocks and serves them until the end, None, or until the swarm needs others more."""
         model, node, compute = self.model, self.node, self.compute
-        is_free = self.options.blocks is None
         announcer = Announcer(
             node,
             model,
@@ -216,7 +218,7 @@ class _Stay:
             number_format=self.chosen_format.weights,
             dtype=str(self.chosen_format.dtype).removeprefix("torch."),
             public_name=self.options.public_name,
-            may_move=is_free,
+            may_move=self.balancer is not None,
             on_reach=lambda reach, advice: self.on_event(Reachable(reach.value, advice)),
         )
         try:
@@ -251,7 +253,7 @@ class _Stay:
                 await announcer.online(service, throughput)
                 self.on_event(Ready(model.checkpoint.model, (plan.start, plan.end), plan.reason))
                 async with announcer.refreshing():
-                    move = await self._until_moved(is_free)
+                    move = await self._until_moved()
                 service.refuse_new_sessions()
                 await announcer.gone()
                 if move is None:
@@ -263,24 +265,28 @@ class _Stay:
             self.current.put(None)
             await announcer.gone()
 
-    async def _until_moved(self, is_free: bool) -> BlockMove | None:
+    async def _until_moved(self) -> BlockMove | None:
         """Returns the move that this server should make, its blocks on the disk; None when it is to end."""
-        model = self.model
-        num_blocks = model.family.num_blocks
-
-        async def find_move() -> BlockMove:
-            move = await Balancer(self.node, model.dht_prefix, num_blocks).next_move()
-            logger.info("The swarm needs blocks %d-%d more than these: moving", move.start, move.end - 1)
-            await _download(model, BlockPlan(move.start, move.end, ""), self.on_event)
-            return move
-
-        moving = asyncio.create_task(find_move()) if is_free else None
+        if self.balancer is None:
+            await _until_stopped(self.shutdown, self.node)
+            return None
+        moving = asyncio.create_task(self._next_move(self.balancer))
         try:
             await _until_stopped(self.shutdown, self.node, moving)
-            return moving.result() if moving is not None and moving.done() else None
+            return moving.result() if moving.done() else None
         finally:
-            if moving is not None:
-                moving.cancel()
+            moving.cancel()
+
+    async def _next_move(self, balancer: Balancer) -> BlockMove:
+        while True:
+            move = await balancer.next_move()
+            logger.info("The swarm needs blocks %d-%d more than these", move.start, move.end - 1)
+            try:
+                await _download(self.model, BlockPlan(move.start, move.end, ""), self.on_event)
+            except UserError as error:
+                logger.warning("This server stays where it is: %s", error)
+            else:
+                return move
 
 
 def _allow_open_files(wanted: int) -> None:

@@ -44,3 +44,12 @@ def test_clients_and_servers_come_back_when_all_bootstrap_nodes_are_gone(
             assert answer(client) == expected
     with pytest.raises(Unavailable):
         SwarmForCausalLM.join(model, initial_peers=dead)
+
+
+def test_without_anybody_known_the_volunteer_is_told_what_to_do(
+    random_bloom: Path, start_swarm: Callable[..., Any], tmp_path: Path
+) -> None:
+    (tmp_path / "server" / "peers").mkdir(parents=True)  # of another swarm
+    swarm = start_swarm(random_bloom)
+    with pytest.raises(RuntimeError, match="Name one with --initial-peers"):
+        swarm.start("0:6", data_dir=tmp_path / "server", new_swarm=False)

@@ -128,7 +128,10 @@ class SwarmNode:
         if options.identity_file is not None:
             _prepare_identity(options.identity_file)
         remembered = tuple(address for address in self._known.addresses() if _is_multiaddress(address))
-        for peers in _ways_in(options, remembered[:_MOST_REMEMBERED]):
+        ways = _ways_in(options, remembered[:_MOST_REMEMBERED])
+        if not ways:
+            raise Unavailable("No peer of this swarm is known yet. Name one with --initial-peers.")
+        for peers in ways:
             try:
                 await self._join(peers)
             except Exception as error:
