@@ -165,10 +165,10 @@ class ServerSession:
     # For the watch
 
     def wait(self) -> Wait | None:
-        if not self._awaited or self._failure is not None or self._awaited[0].asked_at is None:
+        awaited = self._awaited[0] if self._awaited else None
+        if awaited is None or awaited.asked_at is None or self._failure is not None:
             return None
-        awaited = self._awaited[0]
-        since = max(self._answered_at, awaited.asked_at or 0.0)
+        since = max(self._answered_at, awaited.asked_at)
         return Wait(since, self._target.times.overdue_s(awaited.num_tokens))
 
     async def is_alive(self, timeout_s: float) -> bool:

@@ -69,7 +69,7 @@ class ServerTable:
         self._failures: dict[str, _Failures] = {}
         self._refreshing: asyncio.Task[None] | None = None
         self._pinging: set[asyncio.Task[None]] = set()
-        self._ping_times: dict[str, float] = {}
+        self._pinged_at: dict[str, float] = {}
 
     async def refresh(self, *, max_age_s: float = 0.0) -> None:
         """Reads the records again if those at hand are older than `max_age_s`, and pings servers."""
@@ -95,10 +95,9 @@ class ServerTable:
         self.servers = await self.node.servers(self.prefix, self.num_blocks)
         self._refreshed_at = self._clock()
         self._times = {peer_id: times for peer_id, times in self._times.items() if peer_id in self.servers}
-        # Unknown ones first; then those whose turn it is.
-        by_age = sorted(self.servers, key=lambda peer_id: self._pinged_at(peer_id))
+        by_age = sorted(self.servers, key=lambda peer_id: self._pinged_at.get(peer_id, -math.inf))
         new = [self._ping_beside(peer_id) for peer_id in by_age[:_MAX_PINGED] if peer_id not in self.pings_s]
-        for peer_id in by_age[:_PINGED_AGAIN]:
+        for peer_id in [peer_id for peer_id in by_age if peer_id in self.pings_s][:_PINGED_AGAIN]:
             self._ping_beside(peer_id)
         if new:
             await asyncio.wait(new, timeout=_PING_WAIT_S)
@@ -174,11 +173,8 @@ class ServerTable:
         now = self._clock()
         return frozenset(peer_id for peer_id, failures in self._failures.items() if failures.banned_until > now)
 
-    def _pinged_at(self, peer_id: str) -> float:
-        return self._ping_times.get(peer_id, -math.inf)
-
     def _ping_beside(self, peer_id: str) -> asyncio.Task[None]:
-        self._ping_times[peer_id] = self._clock()
+        self._pinged_at[peer_id] = self._clock()
         task = asyncio.create_task(self._ping(peer_id))
         self._pinging.add(task)
         task.add_done_callback(self._pinging.discard)
