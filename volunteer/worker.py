@@ -32,10 +32,12 @@ from volunteer.server.handler import BlockService, Served
 from volunteer.server.kv_cache import PAGE_TOKENS, pages_of
 from volunteer.server.planning import KV_TOKENS_PER_BLOCK, Format, choose_format, max_session_tokens, plan_blocks
 from volunteer.server.push import Push
+from volunteer.server.reachability import Reach
 from volunteer.server.scheduler import Scheduler
 from volunteer.server.span import Span
 from volunteer.server.throughput import PREFILL_TICK_S, measure_throughput, prefill_tokens
 from volunteer.settings import peers_file, peers_folder
+from volunteer.swarm.dial_back import is_loopback
 from volunteer.swarm.node import NodeOptions, SwarmNode
 from volunteer.swarm.rpc import ExpertResponse, Method
 from volunteer.swarm_model import SwarmModel, open_swarm_model
@@ -45,6 +47,8 @@ _MOVE_DRAIN_S = 120.0
 _QUIET_S = 3.0
 _HAND_OVER_S = 1.0
 """For the sessions that are left to be told, and their answers to be sent."""
+_RESERVATION_S = 3.0
+"""For the relays to be found and asked; and helpers make a pause of 2 s between two checks."""
 _PUSH_TIMEOUT_S = 10.0
 _OPEN_FILES = 8192
 
@@ -249,6 +253,7 @@ class _Stay:
                 )
                 self.current.put(service.service())
                 if not node.is_serving:
+                    await self._find_way_in(announcer)
                     await node.serve(self.current.facade(service.service()))
                 await announcer.online(service, throughput)
                 self.on_event(Ready(model.checkpoint.model, (plan.start, plan.end), plan.reason))
@@ -264,6 +269,31 @@ class _Stay:
         finally:
             self.current.put(None)
             await announcer.gone()
+
+    async def _find_way_in(self, announcer: Announcer) -> None:
+        """Lets others come over a relay if they cannot come directly.
+
+        Asked when the blocks are loaded, and not sooner, so that a router has had time to open a port (UPnP).
+        """
+        node, model = self.node, self.model
+        if all(is_loopback(address) for address in self.options.host_maddrs):
+            return
+        if await announcer.find_reach() is not Reach.UNREACHABLE:
+            return
+        servers = await node.servers(model.dht_prefix, model.family.num_blocks)
+        relays = [
+            address
+            for server in servers.values()
+            if server.is_online and not server.record.using_relay
+            for address in server.record.maddrs
+            if not is_loopback(address)
+        ]
+        if not relays:
+            return
+        await node.use_relays(relays)
+        self.on_event(Listening(node.peer_id, tuple(await node.maddrs())))
+        await asyncio.sleep(_RESERVATION_S)
+        await announcer.find_reach()
 
     async def _until_moved(self) -> BlockMove | None:
         """Returns the move that this server should make, its blocks on the disk; None when it is to end."""

@@ -29,7 +29,10 @@ REFRESH_S = 30.0
 _REFRESHES_A_LOOK = 4
 """After so many announcements others are asked whether they have them."""
 _REFRESHES_A_CHECK = 20
-"""How often others are asked to dial this server; the first time with the first refresh."""
+"""How often others are asked to dial a server that they reach directly; others ask as often as they look.
+
+The first time is with the first refresh. libp2p waits for three minutes where it knows fewer than four relays.
+"""
 _ASKED_TO_DIAL = 5
 _GOODBYE_S = 1.5
 _MAX_PINGED = 16
@@ -95,8 +98,9 @@ class Announcer:
             for count in itertools.count(1):
                 await asyncio.sleep(REFRESH_S)
                 try:
-                    if count % _REFRESHES_A_CHECK == 1:
-                        await self._find_reach()
+                    often = _REFRESHES_A_CHECK if self._reach is Reach.DIRECT else _REFRESHES_A_LOOK
+                    if count % often == 1:
+                        await self.find_reach()
                     await self._announce(ServerState.ONLINE)
                     if count % _REFRESHES_A_LOOK == 0 and not await self.is_seen():
                         await self._announce(ServerState.ONLINE)
@@ -116,19 +120,18 @@ class Announcer:
             logger.warning("No other peer knows of this server: announcing it again.")
         return seen is not False
 
-    async def _find_reach(self) -> None:
-        """Asks some other servers to dial this one, and tells the result when it is another one than before."""
+    async def find_reach(self) -> Reach:
+        """Asks some other servers to dial this one; tells the result when it is another one than before."""
         servers = await self._node.servers(self._model.dht_prefix, self._model.family.num_blocks)
         others = [peer_id for peer_id, server in servers.items() if server.is_online and peer_id != self._node.peer_id]
         asked = random.sample(others, min(_ASKED_TO_DIAL, len(others)))
-        maddrs = await self._node.maddrs()
-        answers = await self._node.can_be_dialled(asked)
-        reach = reach_of(answers, has_relay=any("/p2p-circuit" in address for address in maddrs))
-        if reach is self._reach or (reach is Reach.UNKNOWN and self._reach is not None):
-            return
-        self._reach = reach
-        self._fixed["using_relay"] = reach is Reach.RELAYED
-        self._on_reach(reach, advice(reach, sorted({port for port in map(port_of, maddrs) if port is not None})))
+        reach = reach_of(await self._node.dialled_by(asked))
+        if reach is not self._reach and (reach is not Reach.UNKNOWN or self._reach is None):
+            self._reach = reach
+            self._fixed["using_relay"] = reach is Reach.RELAYED
+            ports = {port for port in map(port_of, await self._node.maddrs()) if port is not None}
+            self._on_reach(reach, advice(reach, sorted(ports)))
+        return reach
 
     async def gone(self) -> None:
         """Says goodbye once; gives up after a moment, since the record expires anyway."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from enum import StrEnum
 
+from volunteer.swarm.dial_back import Dialled
+
 
 class Reach(StrEnum):
     """How others get here."""
@@ -17,19 +19,20 @@ class Reach(StrEnum):
     """Nobody was there to try."""
 
 
-def reach_of(answers: Sequence[bool | None], *, has_relay: bool) -> Reach:
+def reach_of(answers: Sequence[Dialled | None]) -> Reach:
     """Petals' rule: direct where at least half of those who tried came through.
 
     Args:
         answers: of the peers that were asked; None where one did not try.
-        has_relay: whether a relay has an address for this peer.
     """
     tried = [answer for answer in answers if answer is not None]
     if not tried:
         return Reach.UNKNOWN
-    if 2 * sum(tried) >= len(tried):
+    if 2 * sum(answer.direct for answer in tried) >= len(tried):
         return Reach.DIRECT
-    return Reach.RELAYED if has_relay else Reach.UNREACHABLE
+    if 2 * sum(answer.direct or answer.over_relay for answer in tried) >= len(tried):
+        return Reach.RELAYED
+    return Reach.UNREACHABLE
 
 
 def advice(reach: Reach, ports: Sequence[int]) -> str:

@@ -36,7 +36,7 @@ class KnownPeers:
 
     def note(self, peer_id: str, addresses: Iterable[str]) -> None:
         """A peer that is there now; without addresses what is known of it stays."""
-        sound = tuple(address for address in addresses if _is_sound(peer_id, address))[:MAX_ADDRESSES]
+        sound = sound_addresses(peer_id, addresses)
         known = sound or self._addresses.get(peer_id, ())
         if known:
             self._addresses.pop(peer_id, None)
@@ -78,10 +78,7 @@ def _read(file: Path) -> dict[str, tuple[str, ...]]:
         if file.stat().st_size > _MAX_FILE_BYTES:
             raise ValueError("it is too large")
         peers = json.loads(file.read_text(encoding="utf-8"))["peers"]
-        known = {
-            str(peer_id): tuple(address for address in addresses if _is_sound(str(peer_id), address))[:MAX_ADDRESSES]
-            for peer_id, addresses in peers.items()
-        }
+        known = {str(peer_id): sound_addresses(str(peer_id), addresses) for peer_id, addresses in peers.items()}
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -90,10 +87,16 @@ def _read(file: Path) -> dict[str, tuple[str, ...]]:
     return {peer_id: addresses for peer_id, addresses in list(known.items())[-MAX_PEERS:] if addresses}
 
 
-def _is_sound(peer_id: str, address: object) -> bool:
+def sound_addresses(peer_id: str, addresses: Iterable[object]) -> tuple[str, ...]:
+    """Those that look like multiaddresses of this peer, as many as are kept."""
+    return tuple(address for address in addresses if isinstance(address, str) and _is_sound(peer_id, address))[
+        :MAX_ADDRESSES
+    ]
+
+
+def _is_sound(peer_id: str, address: str) -> bool:
     return (
-        isinstance(address, str)
-        and len(address) <= MAX_MADDR_LENGTH
+        len(address) <= MAX_MADDR_LENGTH
         and address.startswith("/")
         and address.isprintable()
         and address.endswith(f"/p2p/{peer_id}")

@@ -28,11 +28,14 @@ from hivemind.utils.multiaddr import Multiaddr
 from hivemind.utils.timed_storage import get_dht_time
 
 from volunteer.errors import ConfigurationError, Unavailable
-from volunteer.swarm.dial_back import CHECK_METHOD, DialBack, ip_of
+from volunteer.swarm.dial_back import CHECK_METHOD, DIAL_METHOD, DialBack, Dialled, ip_of, is_relayed, read_answer
 from volunteer.swarm.known_peers import KnownPeers
 from volunteer.swarm.records import ServerInfo, ServerRecord, block_uid, servers_from_blocks, to_wire
 from volunteer.swarm.rpc import (
+    BadMessage,
     ExpertInfo,
+    ExpertRequest,
+    ExpertResponse,
     ExpertUID,
     Inbox,
     MessageStream,
@@ -41,6 +44,7 @@ from volunteer.swarm.rpc import (
     Refused,
     RemoteError,
     in_one_line,
+    pack_metadata,
     parse_message,
     peer_errors,
 )
@@ -55,8 +59,9 @@ _CONNECT_TIMEOUT_S = 10.0
 _GOODBYE_S = 5.0
 _ASKED_FOR_RECORD = 5
 """Of the peers nearest to a key, as many as hivemind stores a record at."""
-_DIAL_BACK_TIMEOUT_S = 30.0
+_DIAL_BACK_TIMEOUT_S = 45.0
 _REJOIN_S = 5.0
+_MOST_RELAYS = 8
 _MOST_REMEMBERED = 16
 """Addresses that are tried beside those that were named."""
 _MOST_CALLS = 256
@@ -119,6 +124,7 @@ class SwarmNode:
         self._is_stopping = False
         self._known = KnownPeers(options.peers_file)
         self._rejoined_at = -math.inf
+        self._relays: tuple[str, ...] = ()
         self.is_serving = False
 
     async def __aenter__(self) -> Self:
@@ -127,6 +133,24 @@ class SwarmNode:
             _check_multiaddress(address, needs_peer=address in options.initial_peers)
         if options.identity_file is not None:
             _prepare_identity(options.identity_file)
+        await self._join_by_any_way()
+        return self
+
+    async def use_relays(self, relays: Sequence[str]) -> None:
+        """Joins again, as a peer that others reach over these ones: multiaddresses. Before it serves.
+
+        libp2p comes to this by itself where it finds that it cannot be reached, minutes later.
+
+        Raises:
+            Unavailable: as on entering.
+        """
+        self._relays = tuple(address for address in relays if _is_multiaddress(address))[:_MOST_RELAYS]
+        await self._stop()
+        self._p2p = self._dht = None
+        await self._join_by_any_way()
+
+    async def _join_by_any_way(self) -> None:
+        options = self._options
         remembered = tuple(address for address in self._known.addresses() if _is_multiaddress(address))
         ways = _ways_in(options, remembered[:_MOST_REMEMBERED])
         if not ways:
@@ -142,7 +166,7 @@ class SwarmNode:
                 await self._stop()
                 raise
             else:
-                return self
+                return
         if not options.initial_peers and not remembered:
             raise Unavailable(f"The libp2p daemon did not start ({failure}).") from failure
         also = ", nor any that was seen before," if remembered else ""
@@ -159,6 +183,8 @@ class SwarmNode:
             dht_mode="client" if options.is_client else "server",
             no_listen=options.is_client,
             use_auto_relay=not options.is_client,
+            force_reachability="private" if self._relays else None,
+            trusted_relays=list(self._relays) or None,
             # One data folder has one worker, which is the only user of its identity; the check starts a second
             # daemon and waits for it.
             check_if_identity_free=False,
@@ -167,15 +193,17 @@ class SwarmNode:
         self._dht = await DHTNode.create(
             p2p=self._p2p,
             initial_peers=list(initial_peers) or None,
-            client_mode=options.is_client,
+            # Whoever is reached by a detour is no good place for the records of others.
+            client_mode=options.is_client or bool(self._relays),
             num_workers=32,
             ensure_bootstrap_success=bool(initial_peers),
         )
         if not options.is_client:
-            dial_back = DialBack(self._announced_by, self._seen_from)
+            dial_back = DialBack(self._announced_by, self._seen_from, self.maddrs)
             await self._p2p.add_protobuf_handler(
                 CHECK_METHOD, self._unary(dial_back.check), _RequestType(dht_pb2.PingRequest)
             )
+            await self._p2p.add_protobuf_handler(DIAL_METHOD, self._unary(dial_back.dial), _RequestType(ExpertRequest))
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -303,7 +331,7 @@ class SwarmNode:
             raise
         return reader, writer
 
-    async def call(self, peer_id: str, method: Method, request: Any, response_type: Any, *, timeout_s: float) -> Any:
+    async def call(self, peer_id: str, method: str, request: Any, response_type: Any, *, timeout_s: float) -> Any:
         """One unary RPC. Raises RemoteError with the peer's text, or PeerLost."""
         with peer_errors():
             async with asyncio.timeout(timeout_s):
@@ -340,34 +368,34 @@ class SwarmNode:
             return math.inf
         return time.perf_counter() - started
 
-    async def can_be_dialled(self, peer_ids: Sequence[str]) -> list[bool | None]:
-        """What each of these peers says who was asked to dial this one; None where one did not try."""
-        own = dht_pb2.NodeInfo(node_id=self._p2p.peer_id.to_bytes())
+    async def dialled_by(self, peer_ids: Sequence[str]) -> list[Dialled | None]:
+        """What each of these peers found who was asked to dial this one; None where one did not try."""
+        maddrs = await self.maddrs()
+        return list(await asyncio.gather(*(self._ask_to_dial(peer_id, maddrs) for peer_id in peer_ids)))
 
-        async def ask(peer_id: str) -> bool | None:
-            try:
-                with peer_errors():
-                    async with asyncio.timeout(_DIAL_BACK_TIMEOUT_S):
-                        response = await self._p2p.call_protobuf_handler(
-                            PeerID.from_base58(peer_id),
-                            CHECK_METHOD,
-                            dht_pb2.PingRequest(peer=own),
-                            dht_pb2.PingResponse,
-                        )
-            except (RemoteError, PeerLost) as error:
-                logger.debug("%s did not try to dial us: %s", peer_id, error)
-                return None
-            return bool(response.available)
-
-        return list(await asyncio.gather(*(ask(peer_id) for peer_id in peer_ids)))
+    async def _ask_to_dial(self, peer_id: str, maddrs: list[str]) -> Dialled | None:
+        request = ExpertRequest(metadata=pack_metadata({"maddrs": maddrs}))
+        try:
+            answer = await self.call(peer_id, DIAL_METHOD, request, ExpertResponse, timeout_s=_DIAL_BACK_TIMEOUT_S)
+            return read_answer(answer.metadata)
+        except (RemoteError, PeerLost, BadMessage) as error:
+            logger.debug("%s did not try to dial us: %s", peer_id, error)
+        # Petals' servers know the question without addresses.
+        own = dht_pb2.PingRequest(peer=dht_pb2.NodeInfo(node_id=self._p2p.peer_id.to_bytes()))
+        try:
+            answer = await self.call(peer_id, CHECK_METHOD, own, dht_pb2.PingResponse, timeout_s=_DIAL_BACK_TIMEOUT_S)
+        except (RemoteError, PeerLost) as error:
+            logger.debug("%s did not try to dial us: %s", peer_id, error)
+            return None
+        return Dialled(direct=bool(answer.available))
 
     async def _announced_by(self, peer_id: str) -> tuple[str, ...]:
         return self._known.of(peer_id)
 
     async def _seen_from(self, peer_id: str) -> frozenset[str]:
         connected = await self._p2p.list_peers()
-        found = [ip_of(str(address)) for each in connected if str(each.peer_id) == peer_id for address in each.addrs]
-        return frozenset(ip for ip in found if ip is not None)
+        found = [str(address) for each in connected if str(each.peer_id) == peer_id for address in each.addrs]
+        return frozenset(ip for address in found if not is_relayed(address) and (ip := ip_of(address)) is not None)
 
     # Calls from others
 

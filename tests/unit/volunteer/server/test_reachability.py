@@ -1,23 +1,27 @@
 import pytest
 
 from volunteer.server.reachability import Reach, advice, reach_of
+from volunteer.swarm.dial_back import Dialled
+
+DIRECT, RELAYED, LOST = Dialled(True), Dialled(False, over_relay=True), Dialled(False)
 
 
 @pytest.mark.parametrize(
-    ("answers", "has_relay", "reach"),
+    ("answers", "reach"),
     [
-        ([], False, Reach.UNKNOWN),
-        ([None, None], True, Reach.UNKNOWN),
-        ([True], False, Reach.DIRECT),
-        ([True, False, None], True, Reach.DIRECT),
-        ([True, False, False], False, Reach.UNREACHABLE),
-        ([False], True, Reach.RELAYED),
+        ([], Reach.UNKNOWN),
+        ([None, None], Reach.UNKNOWN),
+        ([DIRECT], Reach.DIRECT),
+        ([DIRECT, LOST, None], Reach.DIRECT),
+        ([DIRECT, LOST, LOST], Reach.UNREACHABLE),
+        ([RELAYED], Reach.RELAYED),
+        ([DIRECT, DIRECT, RELAYED, LOST], Reach.DIRECT),
+        ([DIRECT, RELAYED, RELAYED], Reach.RELAYED),
+        ([RELAYED, LOST, LOST], Reach.UNREACHABLE),
     ],
 )
-def test_half_of_those_who_tried_must_have_come_through(
-    answers: list[bool | None], has_relay: bool, reach: Reach
-) -> None:
-    assert reach_of(answers, has_relay=has_relay) is reach
+def test_half_of_those_who_tried_must_have_come_through(answers: list[Dialled | None], reach: Reach) -> None:
+    assert reach_of(answers) is reach
 
 
 @pytest.mark.parametrize("reach", list(Reach))
