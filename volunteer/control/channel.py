@@ -1,0 +1,481 @@
+"""Both ends of the local channel between the worker and its clients: who may connect, lines of JSON, their limits.
+
+The worker listens on a Unix socket in its data folder (a named pipe on Windows; loopback TCP where neither is to be
+had) and writes where, with a random token, in a file that only its user can read. A client says the token first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hmac
+import importlib.metadata
+import json
+import logging
+import os
+import secrets
+import socket
+import struct
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+from volunteer.control.messages import (
+    PROTOCOL_VERSION,
+    AnyCommand,
+    BadLine,
+    Command,
+    Done,
+    Hello,
+    Message,
+    Refused,
+    Topic,
+    Welcome,
+    decode_command,
+    decode_hello,
+    decode_reply,
+    encode,
+)
+from volunteer.errors import ExitCode, UserError
+
+CONNECTION_FILE = "control.json"
+MAX_COMMAND_BYTES = 1024**2
+MAX_REPLY_BYTES = 64 * 1024**2
+_MAX_HELLO_BYTES = 4096
+_HELLO_S = 5.0
+_SLOW_S = 20.0
+"""A client that takes nothing for so long is cut off."""
+_MAX_CLIENTS = 32
+_MAX_UNANSWERED = 64
+"""Commands of one client that are being worked on; it is not read further meanwhile."""
+_UNSENT_BYTES = 256 * 1024
+_MAX_SOCKET_PATH = 100
+"""Bytes; the kernels' bounds are 104 and 108."""
+_CONNECT_S = 5.0
+
+logger = logging.getLogger(__name__)
+
+
+class NotRunning(UserError):
+    """There is no worker on this data folder."""
+
+    exit_code = ExitCode.NOT_RUNNING
+
+
+class ChannelClosed(UserError):
+    """The worker ended, or closed this connection."""
+
+    exit_code = ExitCode.NOT_RUNNING
+
+
+class CommandRefused(UserError):
+    """The worker's own words."""
+
+    def __init__(self, message: str, exit_code: int):
+        super().__init__(message)
+        self.exit_code = ExitCode(exit_code) if exit_code in set(ExitCode) else ExitCode.FAILURE
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a worker listens, as its connection file says.
+
+    Attributes:
+        address: `unix:PATH`, `pipe:NAME` or `tcp:PORT` (on 127.0.0.1).
+    """
+
+    address: str
+    token: str = field(repr=False)
+    pid: int = 0
+
+    @classmethod
+    def read(cls, data_dir: Path) -> Place:
+        """Raises NotRunning: there is no file, or none that makes sense."""
+        path = data_dir / CONNECTION_FILE
+        try:
+            with path.open("rb") as file:
+                found = json.loads(file.read(_MAX_HELLO_BYTES))
+            return cls(str(found["address"]), str(found["token"]), int(found["pid"]))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise NotRunning(f"No worker is running on {data_dir}.") from error
+
+    def write(self, data_dir: Path) -> None:
+        """Replaces the file, readable by this user alone from its first byte on."""
+        descriptor, beside = tempfile.mkstemp(dir=data_dir, prefix=".control-")  # mkstemp creates it 0600
+        with os.fdopen(descriptor, "w") as file:
+            json.dump({"address": self.address, "token": self.token, "pid": self.pid}, file)
+        Path(beside).replace(data_dir / CONNECTION_FILE)
+
+
+class Peer:
+    """One connected client, as the worker sees it."""
+
+    def __init__(self, writer: asyncio.StreamWriter):
+        self.topics = Topic()
+        self.tasks: set[asyncio.Task[Any]] = set()
+        """What is done for this client alone; cancelled when it leaves."""
+        self._writer = writer
+        self._lock = asyncio.Lock()
+        self._latest: dict[type[Message], Message] = {}
+        self._wake = asyncio.Event()
+
+    async def send(self, message: Message) -> None:
+        """Writes a line; waits while the client is behind, and cuts it off when it stands still.
+
+        Raises:
+            ConnectionError: it is gone.
+        """
+        async with self._lock:
+            self._writer.write(encode(message))
+            try:
+                async with asyncio.timeout(_SLOW_S):
+                    await self._writer.drain()
+            except TimeoutError:
+                self._writer.transport.abort()
+                raise ConnectionResetError("the client reads nothing") from None
+
+    def post(self, message: Message) -> None:
+        """Sends soon, without waiting; of several messages of a type that were not sent yet, the last."""
+        self._latest[type(message)] = message
+        self._wake.set()
+
+    def do(self, work: Any) -> None:
+        """Runs a coroutine for as long as the client is there."""
+        task = asyncio.create_task(work)
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+
+    async def send_posted(self) -> None:
+        """Sends what was posted, until cancelled."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._latest:
+                kind = next(iter(self._latest))
+                await self.send(self._latest.pop(kind))
+
+
+Handler = Callable[[Peer, AnyCommand], Awaitable[Done | Refused]]
+
+
+class ControlServer:
+    """The worker's end. Use as `async with`.
+
+    Args:
+        data_dir: gets the socket and the connection file.
+        handler: answers commands; a UserError that it raises goes to the client as it stands.
+    """
+
+    def __init__(self, data_dir: Path, handler: Handler):
+        self._data_dir = data_dir
+        self._handler = handler
+        self._token = secrets.token_urlsafe(32)
+        self._peers: set[Peer] = set()
+        self._connections: set[asyncio.Task[None]] = set()
+        self._exit = contextlib.AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        async with contextlib.AsyncExitStack() as stack:
+            address = await _listen(self._data_dir, self._connected, stack)
+            Place(address, self._token, os.getpid()).write(self._data_dir)
+            stack.callback((self._data_dir / CONNECTION_FILE).unlink, missing_ok=True)
+            stack.push_async_callback(self._close_connections)
+            self._exit = stack.pop_all()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._exit.aclose()
+
+    def publish(self, message: Message, wanted: Callable[[Topic], bool]) -> None:
+        """Posts a message to all clients that want it."""
+        for peer in self._peers:
+            if wanted(peer.topics):
+                peer.post(message)
+
+    async def _close_connections(self) -> None:
+        for task in tuple(self._connections):
+            task.cancel()
+        if self._connections:
+            await asyncio.wait(tuple(self._connections), timeout=1.0)
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        if task is None or len(self._connections) >= _MAX_CLIENTS:
+            writer.transport.abort()
+            return
+        self._connections.add(task)
+        writer.transport.set_write_buffer_limits(high=_UNSENT_BYTES)
+        try:
+            await self._serve(reader, writer)
+        except (ConnectionError, asyncio.IncompleteReadError, TimeoutError) as error:
+            logger.debug("A client of the control channel left: %s", error)
+        except asyncio.CancelledError:
+            pass  # the worker stops; asyncio would log it as an error
+        except Exception:
+            logger.warning("A client of the control channel was dropped", exc_info=True)
+        finally:
+            self._connections.discard(task)
+            writer.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        peer = Peer(writer)
+        if (refusal := await self._refusal(reader, writer)) is not None:
+            logger.warning("A client of the control channel was refused: %s", refusal.message)
+            await peer.send(refusal)
+            return
+        version = importlib.metadata.version("petals-volunteer")
+        await peer.send(Welcome(version=PROTOCOL_VERSION, program_version=version, pid=os.getpid()))
+        self._peers.add(peer)
+        room = asyncio.Semaphore(_MAX_UNANSWERED)
+        peer.do(peer.send_posted())
+        try:
+            while line := await _read_line(reader, MAX_COMMAND_BYTES):
+                try:
+                    command = decode_command(line)
+                except BadLine as error:
+                    await peer.send(Refused(message=str(error), exit_code=ExitCode.USAGE))
+                    continue
+                await room.acquire()
+                peer.do(self._answer(peer, command, room))
+        except BadLine as error:
+            await peer.send(Refused(message=str(error), exit_code=ExitCode.USAGE))
+        finally:
+            self._peers.discard(peer)
+            for task in tuple(peer.tasks):
+                task.cancel()
+
+    async def _refusal(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Refused | None:
+        try:
+            async with asyncio.timeout(_HELLO_S):
+                hello = decode_hello(await _read_line(reader, _MAX_HELLO_BYTES))
+        except BadLine as error:
+            return Refused(message=str(error), exit_code=ExitCode.USAGE)
+        if _is_another_user(writer.get_extra_info("socket")):
+            return Refused(message="The worker belongs to another user.", exit_code=ExitCode.NO_PERMISSION)
+        if not hmac.compare_digest(hello.token.encode(), self._token.encode()):
+            return Refused(message="The token is wrong.", exit_code=ExitCode.NO_PERMISSION)
+        if hello.version != PROTOCOL_VERSION:
+            return Refused(
+                message=f"The worker speaks version {PROTOCOL_VERSION} of the control channel, this client "
+                f"{hello.version}. Restart the worker.",
+            )
+        return None
+
+    async def _answer(self, peer: Peer, command: AnyCommand, room: asyncio.Semaphore) -> None:
+        try:
+            reply = await self._handler(peer, command)
+        except UserError as error:
+            reply = Refused(id=command.id, message=str(error), exit_code=error.exit_code)
+        except Exception:
+            logger.exception("A command of the control channel failed: %s", type(command).__name__)
+            reply = Refused(id=command.id, message="The worker has met a problem of its own; its log tells more.")
+        finally:
+            room.release()
+        with contextlib.suppress(ConnectionError):
+            await peer.send(reply)
+
+
+class ControlClient:
+    """A client's end. Use as `async with ControlClient(data_dir) as client`.
+
+    Raises (on entering):
+        NotRunning: nobody listens.
+        CommandRefused: the worker does not take this client.
+    """
+
+    def __init__(self, data_dir: Path, name: str = "", *, on_event: Callable[[Message], None] = lambda message: None):
+        self._data_dir = data_dir
+        self._name = name
+        self._on_event = on_event
+        self._waiting: dict[int, asyncio.Future[Done]] = {}
+        self._next_id = 1
+        self._reader_task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        place = Place.read(self._data_dir)
+        try:
+            async with asyncio.timeout(_CONNECT_S):
+                reader, self._writer = await _connect(place.address)
+                self._writer.write(encode(Hello(token=place.token, version=PROTOCOL_VERSION, client=self._name)))
+                line = await _read_line(reader, MAX_REPLY_BYTES)
+        except (OSError, TimeoutError) as error:
+            raise NotRunning(f"No worker answers on {self._data_dir}.") from error
+        first = decode_reply(line) if line else None
+        if not isinstance(first, Welcome):
+            self._writer.close()
+            if isinstance(first, Refused):
+                raise CommandRefused(first.message, first.exit_code)
+            raise NotRunning(f"No worker answers on {self._data_dir}.")
+        self.welcome = first
+        self._reader_task = asyncio.create_task(self._read(reader))
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._reader_task is not None:
+            self._reader_task.cancel()
+            await asyncio.wait((self._reader_task,))
+        self._writer.close()
+        with contextlib.suppress(OSError):
+            await self._writer.wait_closed()
+
+    async def request(self, command: Command) -> Any:
+        """Sends a command and returns its result, plain JSON.
+
+        Raises:
+            CommandRefused, ChannelClosed.
+        """
+        numbered = command.model_copy(update={"id": self._next_id})
+        self._next_id += 1
+        answer: asyncio.Future[Done] = asyncio.get_running_loop().create_future()
+        self._waiting[numbered.id] = answer
+        try:
+            if self._reader_task is None or self._reader_task.done():
+                raise ChannelClosed("The worker has ended.")
+            self._writer.write(encode(numbered))
+            with contextlib.suppress(ConnectionError):  # the reader says so, too
+                await self._writer.drain()
+            return (await answer).result
+        finally:
+            self._waiting.pop(numbered.id, None)
+
+    async def closed(self) -> None:
+        """Returns when the worker has gone."""
+        if self._reader_task is not None:
+            await asyncio.wait((self._reader_task,))
+
+    async def _read(self, reader: asyncio.StreamReader) -> None:
+        try:
+            while line := await _read_line(reader, MAX_REPLY_BYTES):
+                with contextlib.suppress(BadLine):  # a newer worker says what this client does not know
+                    self._take(decode_reply(line))
+        except (OSError, asyncio.IncompleteReadError, BadLine) as error:
+            logger.debug("The control channel broke: %s", error)
+        finally:
+            for answer in self._waiting.values():
+                if not answer.done():
+                    answer.set_exception(ChannelClosed("The worker has ended."))
+
+    def _take(self, message: Message) -> None:
+        match message:
+            case Done(id=number) if number in self._waiting:
+                _settle(self._waiting[number], message)
+            case Refused(id=number, message=text, exit_code=code) if number in self._waiting:
+                _fail(self._waiting[number], CommandRefused(text, code))
+            case _:
+                self._on_event(message)
+
+
+def _settle(future: asyncio.Future[Done], reply: Done) -> None:
+    if not future.done():
+        future.set_result(reply)
+
+
+def _fail(future: asyncio.Future[Done], error: UserError) -> None:
+    if not future.done():
+        future.set_exception(error)
+
+
+# Sockets
+
+
+Connected = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+async def _listen(data_dir: Path, connected: Connected, stack: contextlib.AsyncExitStack) -> str:
+    """Starts to listen, and has `stack` end it; returns the address."""
+    if sys.platform == "win32":
+        return await _listen_on_pipe(connected, stack)
+    if not hasattr(socket, "AF_UNIX"):
+        server = await asyncio.start_server(connected, "127.0.0.1", 0, limit=MAX_COMMAND_BYTES)
+        stack.push_async_callback(_close_server, server)
+        return f"tcp:{server.sockets[0].getsockname()[1]}"
+    folder = data_dir / "run"
+    if len(os.fsencode(folder / "control.sock")) > _MAX_SOCKET_PATH:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="volunteer-")))
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.chmod(0o700)  # others cannot even see the socket
+    path = folder / "control.sock"
+    path.unlink(missing_ok=True)  # of a worker that was killed: this one holds the lock of the data folder
+    server = await asyncio.start_unix_server(connected, path, limit=MAX_COMMAND_BYTES)
+    path.chmod(0o600)
+    stack.callback(path.unlink, missing_ok=True)
+    stack.push_async_callback(_close_server, server)
+    return f"unix:{path}"
+
+
+async def _listen_on_pipe(connected: Connected, stack: contextlib.AsyncExitStack) -> str:
+    """A named pipe of Windows, which its user alone may open. Never run so far."""
+    name = rf"\\.\pipe\volunteer-{secrets.token_hex(16)}"
+    loop: Any = asyncio.get_running_loop()  # a ProactorEventLoop
+
+    def protocol() -> asyncio.StreamReaderProtocol:
+        reader = asyncio.StreamReader(limit=MAX_COMMAND_BYTES)
+        return asyncio.StreamReaderProtocol(reader, connected)
+
+    for server in await loop.start_serving_pipe(protocol, name):
+        stack.callback(server.close)
+    return f"pipe:{name}"
+
+
+async def _close_server(server: asyncio.Server) -> None:
+    server.close()
+
+
+async def _connect(address: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    kind, _, where = address.partition(":")
+    match kind:
+        case "unix":
+            return await asyncio.open_unix_connection(where, limit=MAX_REPLY_BYTES)
+        case "tcp":
+            return await asyncio.open_connection("127.0.0.1", int(where), limit=MAX_REPLY_BYTES)
+        case "pipe":
+            loop: Any = asyncio.get_running_loop()
+            reader = asyncio.StreamReader(limit=MAX_REPLY_BYTES)
+            protocol = asyncio.StreamReaderProtocol(reader)
+            transport, _ = await loop.create_pipe_connection(lambda: protocol, where)
+            return reader, asyncio.StreamWriter(transport, protocol, reader, loop)
+    raise ConnectionError(f"{kind!r} is no kind of address")
+
+
+async def _read_line(reader: asyncio.StreamReader, limit: int) -> bytes:
+    """The next line; empty at the end. Raises BadLine when it is longer than `limit` bytes."""
+    try:
+        line = await reader.readuntil(b"\n")
+    except asyncio.IncompleteReadError as error:
+        if error.partial.strip():
+            raise
+        return b""
+    except asyncio.LimitOverrunError:
+        raise BadLine("The line is too long.") from None
+    if len(line) > limit:
+        raise BadLine("The line is too long.")
+    return line
+
+
+def _is_another_user(connection: Any) -> bool:
+    """Whether the other end of a Unix socket belongs to another user, as Linux knows."""
+    if connection is None or not hasattr(socket, "SO_PEERCRED") or connection.family != socket.AF_UNIX:
+        return False
+    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    _, uid, _ = struct.unpack("3i", credentials)
+    return uid not in (0, os.getuid())
+
+
+async def follow(
+    data_dir: Path, client_name: str, *, retry_s: float = 1.0
+) -> AsyncIterator[tuple[ControlClient, asyncio.Queue[Message]]]:
+    """Connections to the workers of a data folder, one after the other, for as long as the caller goes on.
+
+    Each comes with the queue of its events. What the caller does with one ends with `client.closed()`.
+    """
+    while True:
+        events: asyncio.Queue[Message] = asyncio.Queue()
+        try:
+            async with ControlClient(data_dir, client_name, on_event=events.put_nowait) as client:
+                yield client, events
+        except (NotRunning, ChannelClosed):
+            pass
+        await asyncio.sleep(retry_s)

@@ -1,0 +1,266 @@
+"""What the worker and its clients (window, command line) say to each other: one frozen class per sentence.
+
+Each message is one line of JSON with its `type`. Unknown fields are ignored, so that neighbours of another version are
+understood; unknown types are refused.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from volunteer.control.lifecycle import Mode, State
+
+PROTOCOL_VERSION = 1
+"""Counted up when an older neighbour would misunderstand; new fields and new types do not."""
+
+MAX_TEXT = 200_000
+"""Characters of a question, or of a system prompt."""
+
+Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Text = Annotated[str, Field(max_length=MAX_TEXT)]
+Name = Annotated[str, Field(max_length=200)]
+
+
+class BadLine(ValueError):
+    """A line that is no message."""
+
+
+class Message(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+
+
+# Client -> worker
+
+
+class Hello(Message):
+    """The first line of every connection."""
+
+    type: Literal["hello"] = "hello"
+    token: Name
+    version: int
+    client: Name = ""
+
+
+class Command(Message):
+    """Answered by exactly one `Done` or `Refused` with the same `id`."""
+
+    id: Annotated[int, Field(ge=0, lt=2**53)] = 0
+
+
+class GetStatus(Command):
+    """Done's result is a `Status`."""
+
+    type: Literal["get_status"] = "get_status"
+
+
+class Pause(Command):
+    """Frees memory at once; for a time, or until resumed."""
+
+    type: Literal["pause"] = "pause"
+    for_s: Seconds | None = None
+
+
+class Resume(Command):
+    """Serves when the limits allow it; tries again after a failure."""
+
+    type: Literal["resume"] = "resume"
+
+
+class Finish(Command):
+    """Lets running sessions end, then pauses."""
+
+    type: Literal["finish"] = "finish"
+
+
+class SetMode(Command):
+    """Serves always, never or as the limits say; for a time, or for good."""
+
+    type: Literal["set_mode"] = "set_mode"
+    mode: Mode
+    for_s: Seconds | None = None
+
+
+class Quit(Command):
+    """Says goodbye, drains within the stop time, ends the process."""
+
+    type: Literal["quit"] = "quit"
+
+
+class GetSettings(Command):
+    """Done's result is the owner's settings as a JSON object."""
+
+    type: Literal["get_settings"] = "get_settings"
+
+
+class SetSetting(Command):
+    """`name` as in `volunteer config`; `text` as typed there."""
+
+    type: Literal["set_setting"] = "set_setting"
+    name: Name
+    text: Text
+
+
+class Topic(Message):
+    """What a client wants to be told without asking again."""
+
+    status: bool = False
+    logs: bool = False
+    chats: bool = False
+
+
+class Subscribe(Command):
+    """Replaces what was subscribed before. What there is now comes first."""
+
+    type: Literal["subscribe"] = "subscribe"
+    topics: Topic
+
+
+# Worker -> client
+
+
+class Welcome(Message):
+    """The answer to a good `Hello`."""
+
+    type: Literal["welcome"] = "welcome"
+    version: int
+    program_version: Name
+    pid: int
+
+
+class Done(Message):
+    type: Literal["done"] = "done"
+    id: int
+    result: Any = None
+
+
+class Refused(Message):
+    """`message` can be shown as it stands; `exit_code` is for a command line."""
+
+    type: Literal["refused"] = "refused"
+    id: int | None = None
+    message: str
+    exit_code: int = 1
+
+
+class Download(Message):
+    done_bytes: int
+    total_bytes: int
+    bytes_per_s: float
+    eta_s: float | None
+
+
+class Status(Message):
+    """All that is shown of a worker, as it is now; a newer one replaces it.
+
+    Attributes:
+        reason: why it does not serve, in words; empty while it does.
+        until_s: when that ends by itself, seconds since the epoch.
+        cannot_tell: the limits whose readings are missing here, in words.
+        blocks: [start, end) of those served or being loaded.
+        blocks_reason: why those.
+        last_request_s: seconds since the epoch.
+        tokens_per_s: served, over the last seconds.
+    """
+
+    state: State
+    reason: str = ""
+    until_s: float | None = None
+    mode: Mode = Mode.AUTO
+    mode_until_s: float | None = None
+    cannot_tell: tuple[str, ...] = ()
+    model: str = ""
+    blocks: tuple[int, int] | None = None
+    num_blocks: int | None = None
+    blocks_reason: str = ""
+    peer_id: str | None = None
+    maddrs: tuple[str, ...] = ()
+    reach: str | None = None
+    advice: str = ""
+    download: Download | None = None
+    tokens_per_s: float = 0.0
+    served_tokens: int = 0
+    served_sessions: int = 0
+    open_sessions: int = 0
+    last_request_s: float | None = None
+    started_s: float = 0.0
+    pid: int = 0
+    program_version: str = ""
+    data_dir: str = ""
+    endpoint: str | None = None
+
+
+class StatusChanged(Message):
+    type: Literal["status"] = "status"
+    status: Status
+
+
+class LogLine(Message):
+    type: Literal["log"] = "log"
+    text: str
+
+
+class ChatEvent(Message):
+    """One event of the chat service, under its own `event` name."""
+
+    type: Literal["chat"] = "chat"
+    event: str
+    data: dict[str, Any]
+
+
+class ChatCommand(Command):
+    """Asks the chat service: list, search, open, create, ask, edit, regenerate, stop, rename, delete, export."""
+
+    type: Literal["chat"] = "chat"
+    action: Name
+    arguments: dict[str, Any] = {}
+
+
+AnyCommand = Annotated[
+    GetStatus | Pause | Resume | Finish | SetMode | Quit | GetSettings | SetSetting | Subscribe | ChatCommand,
+    Field(discriminator="type"),
+]
+AnyReply = Annotated[
+    Welcome | Done | Refused | StatusChanged | LogLine | ChatEvent,
+    Field(discriminator="type"),
+]
+Reply = Done | Refused
+
+_COMMANDS: TypeAdapter[AnyCommand] = TypeAdapter(AnyCommand)
+_REPLIES: TypeAdapter[AnyReply] = TypeAdapter(AnyReply)
+
+
+def encode(message: Message) -> bytes:
+    """One line."""
+    return message.model_dump_json().encode() + b"\n"
+
+
+def decode_hello(line: bytes) -> Hello:
+    """Raises BadLine."""
+    try:
+        return Hello.model_validate_json(line)
+    except ValidationError as error:
+        raise BadLine("The first line is no hello.") from error
+
+
+def decode_command(line: bytes) -> AnyCommand:
+    """Raises BadLine, whose text names what is wrong and repeats nothing of the line."""
+    try:
+        return _COMMANDS.validate_json(line)
+    except ValidationError as error:
+        raise BadLine(_in_words(error)) from error
+
+
+def decode_reply(line: bytes) -> AnyReply:
+    """Raises BadLine."""
+    try:
+        return _REPLIES.validate_json(line)
+    except ValidationError as error:
+        raise BadLine(_in_words(error)) from error
+
+
+def _in_words(error: ValidationError) -> str:
+    first = error.errors(include_input=False, include_url=False)[0]
+    where = ".".join(str(part) for part in first["loc"])
+    return f"This is no message of the control channel ({where}: {first['msg']})."[:500]
