@@ -245,7 +245,8 @@ def _set_up_logging(verbose: bool) -> None:
 
 def _serve(options: argparse.Namespace) -> int:
     from volunteer.models.embedded import EMBEDDED_MODEL
-    from volunteer.worker import ServeOptions, run_worker
+    from volunteer.serving import ServeOptions
+    from volunteer.worker import run_worker
 
     given = {
         "revision": options.revision,

@@ -27,6 +27,37 @@ class Listening(Event):
 
 
 @dataclass(frozen=True)
+class Entered(Event):
+    """How far this stay in the swarm has come."""
+
+    name = "phase"
+    phase: str
+    """starting, downloading, loading, joining or serving."""
+
+
+@dataclass(frozen=True)
+class Planned(Event):
+    """The blocks are chosen; they are brought and loaded next."""
+
+    name = "planned"
+    model: str
+    blocks: tuple[int, int]
+    """[start, end): the end is not part of it."""
+    num_blocks: int
+    """Of the whole model."""
+    reason: str
+
+
+@dataclass(frozen=True)
+class SteppedDown(Event):
+    """The blocks did not fit into memory: fewer are tried."""
+
+    name = "stepped_down"
+    blocks: tuple[int, int]
+    reason: str
+
+
+@dataclass(frozen=True)
 class Download(Event):
     """Bytes of the chosen blocks that are on this disk, and how many there will be."""
 
@@ -56,6 +87,22 @@ class Reachable(Event):
     reach: str
     """direct, relayed, unreachable or unknown."""
     advice: str
+
+
+@dataclass(frozen=True)
+class Paused(Event):
+    """The node has left the swarm and given its memory back."""
+
+    name = "paused"
+    reason: str
+
+
+@dataclass(frozen=True)
+class Resumed(Event):
+    """The node goes on after a pause."""
+
+    name = "resumed"
+    reason: str
 
 
 @dataclass(frozen=True)

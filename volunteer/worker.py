@@ -1,122 +1,57 @@
-"""Composition root of the worker: builds the parts, owns the order in which they start and stop."""
+"""The background process: does what its lifecycle says, and lets its owner's programs look and act.
+
+One place acts. Signals, commands and limits change the `Lifecycle`; the loop in `Worker.run` does the next step.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
 import gc
+import importlib.metadata
 import logging
-import math
 import os
 import signal
-import threading
-from collections.abc import Callable, Coroutine, Iterator
-from dataclasses import dataclass
+import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import filelock
 
-from volunteer.errors import ConfigurationError, ExitCode, UserError
-from volunteer.events import Download, Event, Failed, Listening, Reachable, Ready, Stopped
-from volunteer.models.loading import load_blocks, span_parts
-from volunteer.models.store import DownloadProgress
-from volunteer.server.announcer import Announcer
-from volunteer.server.balance import BlockMove
-from volunteer.server.balancer import Balancer
-from volunteer.server.block_selection import BlockPlan
-from volunteer.server.compute import ComputeThread, Priority
-from volunteer.server.current import CurrentService
-from volunteer.server.gpu import PinnedTransfer, compiled
-from volunteer.server.handler import BlockService, Served
-from volunteer.server.kv_cache import PAGE_TOKENS, pages_of
-from volunteer.server.planning import KV_TOKENS_PER_BLOCK, Format, choose_format, max_session_tokens, plan_blocks
-from volunteer.server.push import Push
-from volunteer.server.reachability import Reach
-from volunteer.server.scheduler import Scheduler
-from volunteer.server.span import Span
-from volunteer.server.throughput import PREFILL_TICK_S, measure_throughput, prefill_tokens
-from volunteer.settings import peers_file, peers_folder
-from volunteer.swarm.dial_back import is_loopback
-from volunteer.swarm.node import NodeOptions, SwarmNode
-from volunteer.swarm.rpc import ExpertResponse, Method
-from volunteer.swarm_model import SwarmModel, open_swarm_model
+from volunteer.control import lifecycle as machine
+from volunteer.control.channel import ControlServer, Peer
+from volunteer.control.lifecycle import Leaving, Lifecycle, Phase, Step, next_step
+from volunteer.control.messages import (
+    AnyCommand,
+    Done,
+    Download,
+    Finish,
+    GetStatus,
+    Pause,
+    Quit,
+    Refused,
+    Resume,
+    SetMode,
+    Status,
+    StatusChanged,
+    Subscribe,
+)
+from volunteer.control.wish_file import load_wish, save_wish
+from volunteer.errors import ExitCode, UserError
+from volunteer.events import Download as DownloadEvent
+from volunteer.events import Entered, Event, Failed, Listening, Paused, Planned, Reachable, Ready, Resumed, Stopped
+from volunteer.server.handler import Served
+from volunteer.serving import Leave, OnEvent, ServeOptions, serve
 
-_DRAIN_S = 20.0
-_MOVE_DRAIN_S = 120.0
-_QUIET_S = 3.0
-_HAND_OVER_S = 1.0
-"""For the sessions that are left to be told, and their answers to be sent."""
-_RESERVATION_S = 3.0
-"""For the relays to be found and asked; and helpers make a pause of 2 s between two checks."""
-_PUSH_TIMEOUT_S = 10.0
+_DRAIN_S: dict[Leaving, float | None] = {Leaving.FINISH: None, Leaving.QUIT: 20.0, Leaving.NOW: 0.0}
+_TICK_S = 1.0
+_RATE_S = 10.0
+"""Served tokens a second are those of so long."""
 _OPEN_FILES = 8192
 
 logger = logging.getLogger(__name__)
-
-OnEvent = Callable[[Event], None]
-
-
-@dataclass(frozen=True)
-class ServeOptions:
-    """What the command line, the environment or the settings say of serving."""
-
-    model: str
-    data_dir: Path
-    revision: str | None = None
-    dht_prefix: str | None = None
-    blocks: str | None = None
-    num_blocks: int | None = None
-    initial_peers: tuple[str, ...] = ()
-    new_swarm: bool = False
-    host_maddrs: tuple[str, ...] = ("/ip4/0.0.0.0/tcp/0",)
-    announce_maddrs: tuple[str, ...] = ()
-    identity_file: Path | None = None
-    device: str | None = None
-    dtype: str | None = None
-    quantization: str | None = None
-    public_name: str | None = None
-    kv_tokens: int = KV_TOKENS_PER_BLOCK
-    """KV room for all sessions, in tokens of each block."""
-    session_idle_s: float = 120.0
-    """A session that can begin again by itself, and is silent for so long, gives its KV room back."""
-
-
-class Shutdown:
-    """How the worker was asked to end.
-
-    SIGTERM: goodbye, and a while for the open sessions. SIGINT: once, as long as they need; twice, no time at all;
-    three times, the process ends where it stands.
-    """
-
-    def __init__(self) -> None:
-        self.asked = asyncio.Event()
-        self.now = asyncio.Event()
-        self.signal: int | None = None
-        self._interrupts = 0
-
-    def install(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Makes the process's signals ask for the end."""
-        for number in (signal.SIGINT, signal.SIGTERM):
-            try:
-                loop.add_signal_handler(number, self._on_signal, number)
-            except NotImplementedError:  # Windows: its loops have no signal handlers
-                signal.signal(number, lambda caught, _: loop.call_soon_threadsafe(self._on_signal, caught))
-
-    @property
-    def drain_s(self) -> float | None:
-        """How long open sessions may go on; None for as long as they want."""
-        return None if self.signal == signal.SIGINT else _DRAIN_S
-
-    def _on_signal(self, number: int) -> None:
-        self.signal = self.signal or number
-        if number == signal.SIGINT:
-            self._interrupts += 1
-            if self._interrupts == 2:
-                self.now.set()
-            elif self._interrupts > 2:
-                os._exit(128 + number)
-        self.asked.set()
 
 
 class AlreadyRunning(UserError):
@@ -125,198 +60,252 @@ class AlreadyRunning(UserError):
     exit_code = ExitCode.ALREADY_RUNNING
 
 
-class DaemonDied(UserError):
-    """p2pd ended by itself."""
+async def run_worker(options: ServeOptions, on_event: OnEvent, *, waits_when_failed: bool = False) -> int:
+    """Serves until it is told to quit; returns the exit code. What went wrong becomes a `Failed` event.
 
-
-async def run_worker(options: ServeOptions, on_event: OnEvent) -> int:
-    """Serves until a signal; returns the exit code. What went wrong becomes a `Failed` event."""
-    shutdown = Shutdown()
-    shutdown.install(asyncio.get_running_loop())
+    Args:
+        waits_when_failed: a failure that only the owner can mend leaves the process there, to be asked and told to
+            go on. Otherwise each failure ends it.
+    """
     _allow_open_files(_OPEN_FILES)
     try:
         with _only_worker(options.data_dir):
-            await serve(options, shutdown, on_event)
+            return await Worker(options, on_event, waits_when_failed=waits_when_failed).run()
     except UserError as error:
         on_event(Failed(str(error)))
         return error.exit_code
-    return ExitCode.OK if shutdown.signal is None else 128 + shutdown.signal
 
 
-async def serve(options: ServeOptions, shutdown: Shutdown, on_event: OnEvent) -> None:
-    """Joins the swarm, loads blocks and serves them until `shutdown` is asked.
+class Worker:
+    """One per data folder and process; see the module."""
 
-    Raises:
-        UserError: of the many kinds that the parts raise.
-    """
-    if not options.initial_peers and not options.new_swarm and not peers_folder(options.data_dir).is_dir():
-        raise ConfigurationError("Say which swarm to join with --initial-peers, or start a new one with --new-swarm.")
-    if options.kv_tokens < PAGE_TOKENS or not options.session_idle_s > 0:
-        raise ConfigurationError(f"--kv-tokens must be at least {PAGE_TOKENS}, and --session-idle more than 0.")
-    model = await asyncio.to_thread(
-        open_swarm_model,
-        options.model,
-        models_dir=options.data_dir / "models",
-        revision=options.revision,
-        dht_prefix=options.dht_prefix,
-    )
-    chosen_format = choose_format(
-        model.family, device=options.device, dtype=options.dtype, quantization=options.quantization
-    )
-    node_options = NodeOptions(
-        initial_peers=options.initial_peers,
-        host_maddrs=options.host_maddrs,
-        announce_maddrs=options.announce_maddrs,
-        identity_file=options.identity_file or options.data_dir / "identity.key",
-        peers_file=peers_file(options.data_dir, model.dht_prefix),
-        may_begin_alone=options.new_swarm,
-    )
-    async with SwarmNode(node_options) as node, ComputeThread() as compute:
-        on_event(Listening(node.peer_id, tuple(await node.maddrs())))
-        plan = await plan_blocks(
-            node,
-            model.family,
-            model.dht_prefix,
-            chosen_format,
-            blocks=options.blocks,
-            num_blocks=options.num_blocks,
-            kv_tokens=options.kv_tokens,
-            data_dir=options.data_dir,
+    def __init__(self, options: ServeOptions, on_event: OnEvent, *, waits_when_failed: bool = False):
+        self._options = options
+        self._on_event = on_event
+        self._waits_when_failed = waits_when_failed
+        self._lifecycle = Lifecycle(wish=load_wish(options.data_dir))
+        self._changed = asyncio.Event()
+        self._stay: asyncio.Task[None] | None = None
+        self._leave = Leave()
+        self._error: UserError | None = None
+        self._signal: int | None = None
+        self._interrupts = 0
+        self._was_paused = False
+        self._served = Served()
+        self._rate = Rate()
+        self._status = Status(
+            state=self._lifecycle.state,
+            started_s=time.time(),
+            pid=os.getpid(),
+            program_version=importlib.metadata.version("petals-volunteer"),
+            data_dir=str(options.data_dir),
+            model=options.model,
         )
-        current = CurrentService()
-        served = Served()
-        balancer = None if options.blocks else Balancer(node, model.dht_prefix, model.family.num_blocks)
-        while True:
-            stay = _Stay(options, shutdown, on_event, model, chosen_format, node, compute, current, balancer, served)
-            move = await stay.serve(plan)
-            gc.collect()  # the blocks that are left take as much memory as those that come
-            if move is None:
-                break
-            plan = BlockPlan(move.start, move.end, "because the swarm was weakest there")
-        on_event(Stopped(served.tokens, served.sessions))
 
-
-@dataclass(frozen=True)
-class _Stay:
-    """A server's time with the same blocks."""
-
-    options: ServeOptions
-    shutdown: Shutdown
-    on_event: OnEvent
-    model: SwarmModel
-    chosen_format: Format
-    node: SwarmNode
-    compute: ComputeThread
-    current: CurrentService
-    balancer: Balancer | None
-    """None where the volunteer named the blocks."""
-    served: Served
-
-    async def serve(self, plan: BlockPlan) -> BlockMove | None:
-        """Loads the blocks and serves them until the end, None, or until the swarm needs others more."""
-        model, node, compute = self.model, self.node, self.compute
-        announcer = Announcer(
-            node,
-            model,
-            plan,
-            number_format=self.chosen_format.weights,
-            dtype=str(self.chosen_format.dtype).removeprefix("torch."),
-            public_name=self.options.public_name,
-            may_move=self.balancer is not None,
-            on_reach=lambda reach, advice: self.on_event(Reachable(reach.value, advice)),
-        )
-        try:
-            await announcer.joining()
-            loading = _load(model, plan, self.chosen_format, compute, self.on_event)
-            span = await _unless_stopped(self.shutdown, loading)
-            if span is None:
-                return None
-            pool = await compute.run(Priority.BACKGROUND, span.new_pool, pages_of(self.options.kv_tokens))
-            throughput = await compute.run(Priority.BACKGROUND, measure_throughput, span, pool)
-            async with Scheduler(
-                span,
-                pool,
-                compute,
-                prefill_tokens=prefill_tokens(throughput, plan.end - plan.start),
-                prefill_s=PREFILL_TICK_S,
-                idle_s=self.options.session_idle_s,
-            ) as scheduler:
-                service = BlockService(
-                    span,
-                    model.dht_prefix,
-                    scheduler,
-                    compute,
-                    _push_through(node),
-                    max_length=min(max_session_tokens(model.family), scheduler.capacity_tokens),
-                    open_stream=node.open_stream,
-                    served=self.served,
-                )
-                self.current.put(service.service())
-                if not node.is_serving:
-                    await self._find_way_in(announcer)
-                    await node.serve(self.current.facade(service.service()))
-                await announcer.online(service, throughput)
-                self.on_event(Ready(model.checkpoint.model, (plan.start, plan.end), plan.reason))
-                async with announcer.refreshing():
-                    move = await self._until_moved()
-                service.refuse_new_sessions()
-                await announcer.gone()
-                if move is None:
-                    await _drain(service, self.shutdown, self.shutdown.drain_s)
-                else:
-                    await _drain(service, self.shutdown, _MOVE_DRAIN_S, quiet_s=_QUIET_S)
-                return None if self.shutdown.asked.is_set() else move
-        finally:
-            self.current.put(None)
-            await announcer.gone()
-
-    async def _find_way_in(self, announcer: Announcer) -> None:
-        """Lets others come over a relay if they cannot come directly.
-
-        Asked when the blocks are loaded, and not sooner, so that a router has had time to open a port (UPnP).
-        """
-        node, model = self.node, self.model
-        if all(is_loopback(address) for address in self.options.host_maddrs):
-            return
-        if await announcer.find_reach() is not Reach.UNREACHABLE:
-            return
-        servers = await node.servers(model.dht_prefix, model.family.num_blocks)
-        relays = [
-            address
-            for server in servers.values()
-            if server.is_online and not server.record.using_relay
-            for address in server.record.maddrs
-            if not is_loopback(address)
-        ]
-        if not relays:
-            return
-        await node.use_relays(relays)
-        self.on_event(Listening(node.peer_id, tuple(await node.maddrs())))
-        await asyncio.sleep(_RESERVATION_S)
-        await announcer.find_reach()
-
-    async def _until_moved(self) -> BlockMove | None:
-        """Returns the move that this server should make, its blocks on the disk; None when it is to end."""
-        if self.balancer is None:
-            await _until_stopped(self.shutdown, self.node)
-            return None
-        moving = asyncio.create_task(self._next_move(self.balancer))
-        try:
-            await _until_stopped(self.shutdown, self.node, moving)
-            return moving.result() if moving.done() else None
-        finally:
-            moving.cancel()
-
-    async def _next_move(self, balancer: Balancer) -> BlockMove:
-        while True:
-            move = await balancer.next_move()
-            logger.info("The swarm needs blocks %d-%d more than these", move.start, move.end - 1)
+    async def run(self) -> int:
+        """Does what the lifecycle says until it says to exit; returns the exit code."""
+        self._catch_signals(asyncio.get_running_loop())
+        async with ControlServer(self._options.data_dir, self._answer) as control:
             try:
-                await _download(self.model, BlockPlan(move.start, move.end, ""), self.on_event)
-            except UserError as error:
-                logger.warning("This server stays where it is: %s", error)
-            else:
-                return move
+                await self._follow_lifecycle(control)
+            finally:
+                if self._stay is not None:
+                    self._stay.cancel()
+                    await asyncio.wait((self._stay,))
+        self._on_event(Stopped(self._served.tokens, self._served.sessions))
+        if self._error is not None and self._signal is None:
+            raise self._error
+        return ExitCode.OK if self._signal is None else 128 + self._signal
+
+    async def _follow_lifecycle(self, control: ControlServer) -> None:
+        while True:
+            step, leaving = next_step(self._lifecycle)
+            match step:
+                case Step.EXIT:
+                    return
+                case Step.START:
+                    self._start_stay()
+                case Step.LEAVE if leaving is not None:
+                    self._leave_stay(leaving)
+            self._tell(control)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_TICK_S):
+                    await self._changed.wait()
+            self._changed.clear()
+            self._change(machine.passed(self._lifecycle, time.time()))
+
+    def _change(self, lifecycle: Lifecycle) -> None:
+        if lifecycle.wish != self._lifecycle.wish:
+            save_wish(self._options.data_dir, lifecycle.wish)
+        if lifecycle != self._lifecycle:
+            self._lifecycle = lifecycle
+            self._changed.set()
+
+    # The stay
+
+    def _start_stay(self) -> None:
+        self._leave = Leave()
+        self._error = None
+        self._change(machine.started(self._lifecycle))
+        self._stay = asyncio.create_task(serve(self._options, self._leave, self._note, self._served))
+        self._stay.add_done_callback(self._stay_ended)
+
+    def _leave_stay(self, leaving: Leaving) -> None:
+        is_serving = self._lifecycle.phase is Phase.SERVING
+        self._change(machine.left(self._lifecycle, leaving))
+        self._leave.ask(_DRAIN_S[leaving])
+        if not is_serving and self._stay is not None:
+            self._stay.cancel()  # there is nobody to be waited for yet
+
+    def _stay_ended(self, stay: asyncio.Task[None]) -> None:
+        error = None if stay.cancelled() else stay.exception()
+        del stay
+        self._stay = None
+        free_memory()
+        failure = None
+        if isinstance(error, UserError):
+            self._error, failure = error, str(error)
+        elif error is not None:
+            logger.error("The worker failed", exc_info=error)
+            self._error = UserError("The worker has met a problem of its own; its log tells more.")
+            failure = str(self._error)
+        lifecycle = machine.ended(self._lifecycle, failure)
+        if self._error is not None and not (self._waits_when_failed and _is_the_owners(self._error)):
+            lifecycle = machine.quit_worker(lifecycle)
+        self._change(lifecycle)
+
+    def _note(self, event: Event) -> None:
+        """What the stay tells of itself."""
+        changes: dict[str, object] = {}
+        match event:
+            case Entered(phase=phase):
+                self._change(machine.came_to(self._lifecycle, Phase(phase)))
+            case Listening(peer_id=peer_id, maddrs=maddrs):
+                changes = {"peer_id": peer_id, "maddrs": maddrs}
+            case Planned(model=model, blocks=blocks, num_blocks=num_blocks, reason=reason):
+                changes = {"model": model, "blocks": blocks, "num_blocks": num_blocks, "blocks_reason": reason}
+            case DownloadEvent(done_bytes=done, total_bytes=total, bytes_per_s=rate, eta_s=eta_s):
+                progress = Download(done_bytes=done, total_bytes=total, bytes_per_s=rate, eta_s=eta_s)
+                changes = {"download": None if done == total else progress}
+            case Reachable(reach=reach, advice=advice):
+                changes = {"reach": reach, "advice": advice}
+            case Ready():
+                self._change(machine.came_to(self._lifecycle, Phase.SERVING))
+                if self._was_paused:
+                    self._was_paused = False
+                    self._on_event(Resumed("The pause is over."))
+        self._status = self._status.model_copy(update=changes)
+        self._changed.set()
+        self._on_event(event)
+
+    # What others see
+
+    def _tell(self, control: ControlServer) -> None:
+        """Publishes the status where it is another one than before, and pauses as events."""
+        now = self._lifecycle
+        rests = now.state is machine.State.PAUSED
+        if rests and not self._was_paused:
+            self._on_event(Paused(now.reason))
+        self._was_paused = self._was_paused or rests
+        before, self._status = self._status, self.status()
+        if self._status != before:
+            control.publish(StatusChanged(status=self._status), lambda topics: topics.status)
+
+    def status(self) -> Status:
+        """As it is now."""
+        now, served = self._lifecycle, self._served
+        last = served.last_request_at
+        is_gone = now.phase is None
+        changes: dict[str, object] = {
+            "state": now.state,
+            "reason": now.reason,
+            "until_s": now.wish.until_s if now.reason else None,
+            "mode": now.wish.mode,
+            "mode_until_s": now.wish.until_s,
+            "served_tokens": served.tokens,
+            "served_sessions": served.sessions,
+            "last_request_s": None if last is None else round(time.time() - time.monotonic() + last, 1),
+            "tokens_per_s": self._rate.of(served.tokens, time.monotonic()),
+        }
+        if is_gone:
+            changes |= {"blocks": None, "maddrs": (), "download": None, "open_sessions": 0, "reach": None, "advice": ""}
+        return self._status.model_copy(update=changes)
+
+    # What others ask
+
+    async def _answer(self, peer: Peer, command: AnyCommand) -> Done | Refused:
+        now_s = time.time()
+        match command:
+            case GetStatus():
+                return Done(id=command.id, result=self.status().model_dump(mode="json"))
+            case Pause(for_s=for_s):
+                self._change(machine.pause(self._lifecycle, now_s, for_s))
+            case Resume():
+                self._change(machine.resume(self._lifecycle, now_s))
+            case Finish():
+                self._change(machine.finish(self._lifecycle, now_s))
+            case SetMode(mode=mode, for_s=for_s):
+                self._change(machine.set_mode(self._lifecycle, mode, now_s, for_s))
+            case Quit():
+                self._change(machine.quit_worker(self._lifecycle))
+            case Subscribe(topics=topics):
+                peer.topics = topics
+                if topics.status:
+                    peer.post(StatusChanged(status=self.status()))
+            case _:
+                return Refused(id=command.id, message="This worker does not know that yet.", exit_code=ExitCode.USAGE)
+        return Done(id=command.id, result=self.status().model_dump(mode="json"))
+
+    # Signals
+
+    def _catch_signals(self, loop: asyncio.AbstractEventLoop) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            try:
+                loop.add_signal_handler(number, self._on_signal, number)
+            except NotImplementedError:  # Windows: its loops have no signal handlers
+                signal.signal(number, lambda caught, _: loop.call_soon_threadsafe(self._on_signal, caught))
+
+    def _on_signal(self, number: int) -> None:
+        """SIGTERM: goodbye, and a while for the open sessions. SIGINT: once, as long as they need; twice, no time at
+        all; three times, the process ends where it stands.
+        """
+        self._signal = self._signal or number
+        how = Leaving.QUIT
+        if number == signal.SIGINT:
+            self._interrupts += 1
+            if self._interrupts > 2:
+                os._exit(128 + number)
+            how = Leaving.FINISH if self._interrupts == 1 else Leaving.NOW
+        self._change(machine.quit_worker(self._lifecycle, how))
+
+
+class Rate:
+    """A count that only grows, as so many a second over the last while."""
+
+    def __init__(self, window_s: float = _RATE_S):
+        self._window_s = window_s
+        self._seen: list[tuple[float, int]] = []
+
+    def of(self, count: int, now_s: float) -> float:
+        """Since the last look that is at least a window ago, or the first; with one digit after the point."""
+        self._seen.append((now_s, count))
+        while len(self._seen) > 1 and self._seen[1][0] <= now_s - self._window_s:
+            self._seen.pop(0)
+        then_s, then = self._seen[0]
+        return round((count - then) / (now_s - then_s), 1) if now_s > then_s else 0.0
+
+
+def _is_the_owners(error: UserError) -> bool:
+    """Whether only the owner can mend it: to start again would give the same."""
+    return error.exit_code in (ExitCode.BAD_CONFIGURATION, ExitCode.NO_PERMISSION, ExitCode.FAILURE)
+
+
+def free_memory() -> None:
+    """Gives back to the system what is free: glibc keeps small pieces for the next time."""
+    gc.collect()
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None).malloc_trim(0)
 
 
 def _allow_open_files(wanted: int) -> None:
@@ -345,94 +334,3 @@ def _only_worker(data_dir: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
-
-
-async def _download(model: SwarmModel, plan: BlockPlan, on_event: OnEvent) -> None:
-    """Brings what is missing of the blocks to the disk."""
-    loop = asyncio.get_running_loop()
-    cancelled = threading.Event()
-
-    def on_progress(progress: DownloadProgress) -> None:
-        event = Download(progress.done_bytes, progress.total_bytes, progress.bytes_per_s, progress.eta_s)
-        loop.call_soon_threadsafe(on_event, event)
-
-    parts = span_parts(model.family, model.checkpoint, plan.start, plan.end)
-    try:
-        await asyncio.to_thread(model.checkpoint.prepare, parts, on_progress=on_progress, cancelled=cancelled)
-    except asyncio.CancelledError:
-        cancelled.set()
-        raise
-
-
-async def _load(
-    model: SwarmModel, plan: BlockPlan, chosen_format: Format, compute: ComputeThread, on_event: OnEvent
-) -> Span:
-    await _download(model, plan, on_event)
-    blocks = await compute.run(
-        Priority.BACKGROUND,
-        load_blocks,
-        model.family,
-        model.checkpoint,
-        plan.start,
-        plan.end,
-        number_format=chosen_format.weights,
-        dtype=chosen_format.dtype,
-        device=chosen_format.device,
-    )
-    dtype, device = chosen_format.dtype, chosen_format.device
-    if device.type != "cuda":
-        return Span(model.family, plan.start, blocks, dtype, device)
-    transfer = PinnedTransfer(device, dtype)
-    return Span(model.family, plan.start, compiled(blocks), dtype, device, transfer, is_compiled=True)
-
-
-async def _unless_stopped(shutdown: Shutdown, loading: Coroutine[Any, Any, Span]) -> Span | None:
-    """What `loading` gives, or None when the worker is asked to stop first."""
-    load_task = asyncio.create_task(loading)
-    stop_task = asyncio.create_task(shutdown.asked.wait())
-    try:
-        await asyncio.wait((load_task, stop_task), return_when=asyncio.FIRST_COMPLETED)
-        return await load_task if load_task.done() else None
-    finally:
-        stop_task.cancel()
-        load_task.cancel()
-
-
-async def _until_stopped(shutdown: Shutdown, node: SwarmNode, other: asyncio.Task[Any] | None = None) -> None:
-    """Returns when the worker is asked to stop, or `other` is done."""
-    died = asyncio.create_task(node.daemon_died())
-    asked = asyncio.create_task(shutdown.asked.wait())
-    waiting = (died, asked) if other is None else (died, asked, other)
-    try:
-        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-        if died.done():
-            raise DaemonDied("The libp2p daemon (p2pd) ended unexpectedly.")
-    finally:
-        died.cancel()
-        asked.cancel()
-
-
-async def _drain(
-    service: BlockService, shutdown: Shutdown, limit_s: float | None, *, quiet_s: float = math.inf
-) -> None:
-    """Lets open sessions end, for as long as they may; then their clients are sent to other servers.
-
-    Args:
-        quiet_s: they are sent on sooner where none of them has asked for anything for so long. They may be waiting for
-            the very blocks to which this server is on its way.
-    """
-    idle, cut = asyncio.create_task(service.idle()), asyncio.create_task(shutdown.now.wait())
-    quiet = asyncio.create_task(service.quiet(quiet_s))
-    await asyncio.wait((idle, cut, quiet), timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
-    if not idle.done():
-        service.hand_over_sessions()
-        await asyncio.wait((idle,), timeout=_HAND_OVER_S)
-    for task in (idle, cut, quiet):
-        task.cancel()
-
-
-def _push_through(node: SwarmNode) -> Push:
-    async def push(peer_id: str, request: Any) -> None:
-        await node.call(peer_id, Method.PUSH, request, ExpertResponse, timeout_s=_PUSH_TIMEOUT_S)
-
-    return push

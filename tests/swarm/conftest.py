@@ -18,7 +18,7 @@ from volunteer.client.connection import cancel_other_tasks
 from volunteer.client.model import SwarmForCausalLM
 from volunteer.events import Event, Failed, Listening, Ready
 from volunteer.models.embedded import embedded_checkpoint_folder
-from volunteer.worker import ServeOptions, Shutdown, serve
+from volunteer.serving import Leave, ServeOptions, serve
 
 torch.set_num_threads(1)
 START_TIMEOUT_S = 120.0
@@ -37,7 +37,7 @@ class Server:
     peer_id: str
     maddrs: tuple[str, ...]
     blocks: tuple[int, int]
-    shutdown: Shutdown
+    leave: Leave
     task: asyncio.Task[None]
     events: list[Event]
 
@@ -77,16 +77,16 @@ class LocalSwarm:
             seen.append(event)
             events.put(event)
 
-        async def start() -> tuple[Shutdown, asyncio.Task[None]]:
-            shutdown = Shutdown()
-            task = asyncio.create_task(serve(serve_options, shutdown, on_event))
+        async def start() -> tuple[Leave, asyncio.Task[None]]:
+            leave = Leave()
+            task = asyncio.create_task(serve(serve_options, leave, on_event))
             task.add_done_callback(lambda done: events.put(Failed(str(_error_of(done)))))
-            return shutdown, task
+            return leave, task
 
-        shutdown, task = self.run(start())
+        leave, task = self.run(start())
         listening = _wait_for(events, Listening)
         ready = _wait_for(events, Ready)
-        server = Server(listening.peer_id, listening.maddrs, ready.blocks, shutdown, task, seen)
+        server = Server(listening.peer_id, listening.maddrs, ready.blocks, leave, task, seen)
         self.servers.append(server)
         return server
 
@@ -96,8 +96,7 @@ class LocalSwarm:
 
     def stop(self, server: Server) -> None:
         async def stop() -> None:
-            server.shutdown.asked.set()
-            server.shutdown.now.set()
+            server.leave.ask(0.0)
             await server.task
 
         self.servers.remove(server)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -154,10 +153,7 @@ def test_a_prompt_goes_on_when_a_server_dies_amid_its_pieces(
     torch.testing.assert_close(outputs, expected, atol=1e-4, rtol=1e-4)
 
 
-def test_a_server_that_leaves_hands_its_sessions_over(
-    random_bloom: Path, start_swarm: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("volunteer.worker._DRAIN_S", 0.3)
+def test_a_server_that_leaves_hands_its_sessions_over(random_bloom: Path, start_swarm: Callable[..., Any]) -> None:
     swarm = start_swarm(random_bloom, "0:6", "0:6")
     inputs = [hidden(5), hidden(1, seed=1)]
     with swarm.client() as model, session_of(model) as session:
@@ -165,8 +161,7 @@ def test_a_server_that_leaves_hands_its_sessions_over(
         leaving = next(server for server in swarm.servers if server.peer_id == session.route[0].peer_id)
 
         async def leave() -> None:
-            leaving.shutdown.signal = signal.SIGTERM
-            leaving.shutdown.asked.set()
+            leaving.leave.ask(0.3)
             await leaving.task
 
         started = time.monotonic()

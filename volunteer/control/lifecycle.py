@@ -51,7 +51,7 @@ class Leaving(StrEnum):
     """Its sessions may go on as long as they need."""
     QUIT = "quit"
     """They have the time that a shutdown leaves."""
-    PAUSE = "pause"
+    NOW = "now"
     """They are handed over at once: the owner wants the memory."""
 
 
@@ -98,7 +98,7 @@ class Lifecycle:
         blocked: why the limits let nothing be served, in words; None if they do.
         phase: of the stay that is under way; None when there is none.
         leaving: how that stay was told to end; None while it may go on.
-        quitting: the process is to end.
+        quitting: the process is to end, and how; None while it may live.
         failure: why the last stay ended, in words; it waits for the owner then.
     """
 
@@ -106,13 +106,13 @@ class Lifecycle:
     blocked: str | None = None
     phase: Phase | None = None
     leaving: Leaving | None = None
-    quitting: bool = False
+    quitting: Leaving | None = None
     failure: str | None = None
 
     @property
     def may_serve(self) -> bool:
         """Whether a stay should be under way."""
-        if self.quitting or self.failure is not None or self.wish.mode is Mode.NEVER:
+        if self.quitting is not None or self.failure is not None or self.wish.mode is Mode.NEVER:
             return False
         return self.wish.mode is Mode.ALWAYS or self.blocked is None
 
@@ -120,7 +120,7 @@ class Lifecycle:
     def state(self) -> State:
         if self.phase is not None:
             return State.DRAINING if self.leaving is not None else State(self.phase.value)
-        if self.quitting:
+        if self.quitting is not None:
             return State.STOPPED
         if self.failure is not None:
             return State.FAILED
@@ -129,7 +129,7 @@ class Lifecycle:
     @property
     def reason(self) -> str:
         """Why it is not serving, in words; empty while it is, or is about to."""
-        if self.quitting:
+        if self.quitting is not None:
             return STOPPED
         if self.failure is not None:
             return self.failure
@@ -143,11 +143,11 @@ class Lifecycle:
 def next_step(lifecycle: Lifecycle) -> tuple[Step, Leaving | None]:
     """What to do now; with LEAVE, how."""
     if lifecycle.phase is None:
-        if lifecycle.quitting:
+        if lifecycle.quitting is not None:
             return Step.EXIT, None
         return (Step.START, None) if lifecycle.may_serve else (Step.NONE, None)
-    wanted = _leaving(lifecycle)
-    if wanted is None or (lifecycle.leaving is not None and _HASTE.index(wanted) <= _HASTE.index(lifecycle.leaving)):
+    wanted = _hastiest(_leaving(lifecycle), lifecycle.leaving)
+    if wanted is lifecycle.leaving:
         return Step.NONE, None
     return Step.LEAVE, wanted
 
@@ -155,11 +155,15 @@ def next_step(lifecycle: Lifecycle) -> tuple[Step, Leaving | None]:
 def _leaving(lifecycle: Lifecycle) -> Leaving | None:
     if lifecycle.may_serve:
         return None
-    if lifecycle.quitting:
-        return Leaving.QUIT
-    if lifecycle.wish.mode is Mode.NEVER and lifecycle.wish.finish:
-        return Leaving.FINISH
-    return Leaving.PAUSE
+    if lifecycle.wish.mode is Mode.NEVER:
+        return _hastiest(lifecycle.quitting, Leaving.FINISH if lifecycle.wish.finish else Leaving.NOW)
+    if lifecycle.wish.mode is Mode.AUTO and lifecycle.blocked is not None:
+        return Leaving.NOW
+    return lifecycle.quitting or Leaving.NOW
+
+
+def _hastiest(*leavings: Leaving | None) -> Leaving | None:
+    return max((each for each in leavings if each is not None), key=_HASTE.index, default=None)
 
 
 # What the owner asks. Each can be asked again without another effect than the first time's.
@@ -190,9 +194,9 @@ def set_mode(lifecycle: Lifecycle, mode: Mode, now_s: float, for_s: float | None
     return replace(lifecycle, wish=wish, failure=failure)
 
 
-def quit_worker(lifecycle: Lifecycle) -> Lifecycle:
-    """Ends the process, after the sessions or the time that they have."""
-    return replace(lifecycle, quitting=True)
+def quit_worker(lifecycle: Lifecycle, how: Leaving = Leaving.QUIT) -> Lifecycle:
+    """Ends the process once the stay is over; asked again in haste, the sooner."""
+    return replace(lifecycle, quitting=_hastiest(how, lifecycle.quitting))
 
 
 # What happens.

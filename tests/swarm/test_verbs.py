@@ -1,0 +1,201 @@
+"""A real worker process, told what to do over its control channel."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import random
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from volunteer.client.model import SwarmForCausalLM
+from volunteer.control.channel import ControlClient, NotRunning
+from volunteer.control.lifecycle import Mode, State
+from volunteer.control.messages import (
+    Command,
+    Finish,
+    GetStatus,
+    Pause,
+    Quit,
+    Resume,
+    SetMode,
+    Status,
+    StatusChanged,
+    Subscribe,
+    Topic,
+)
+from volunteer.local_swarm import Worker
+
+LOOPBACK = ["--host-maddrs", "/ip4/127.0.0.1/tcp/0"]
+
+
+@pytest.fixture
+def worker(random_bloom: Path, tmp_path: Path) -> Iterator[Worker]:
+    arguments = ["--model", str(random_bloom), "--blocks", "0:6", "--new-swarm", *LOOPBACK]
+    with Worker(arguments, tmp_path / "worker") as started:
+        started.wait_for("ready")
+        yield started
+
+
+def ask(data_dir: Path, *commands: Command) -> Status:
+    """The status after the last of these commands."""
+
+    async def run() -> Any:
+        async with ControlClient(data_dir) as client:
+            for command in commands:
+                result = await client.request(command)
+            return result
+
+    return Status.model_validate(asyncio.run(run()))
+
+
+def wait_until(data_dir: Path, *states: State, timeout_s: float = 60.0) -> Status:
+    deadline = time.monotonic() + timeout_s
+    while (status := ask(data_dir, GetStatus())).state not in states:
+        assert time.monotonic() < deadline, status
+        time.sleep(0.05)
+    return status
+
+
+def test_pause_and_resume(worker: Worker, tmp_path: Path) -> None:
+    data_dir = tmp_path / "worker"
+    serving = ask(data_dir, GetStatus())
+    assert (serving.state, serving.blocks, serving.pid, serving.reason) == (State.SERVING, (0, 6), worker.pid, "")
+    ask(data_dir, Pause(), Pause())
+    paused = wait_until(data_dir, State.PAUSED)
+    assert paused.reason == "Paused by you." and paused.blocks is None
+    assert worker.wait_for("paused")["reason"] == "Paused by you."
+    assert not psutil.Process(worker.pid).children(), "it has left the network, too"
+    ask(data_dir, Resume(), Resume())
+    resumed = wait_until(data_dir, State.SERVING)
+    assert resumed.peer_id == serving.peer_id and resumed.blocks == (0, 6)
+    worker.wait_for("resumed")
+
+
+def test_a_pause_outlives_the_worker_and_a_snooze_ends(worker: Worker, random_bloom: Path, tmp_path: Path) -> None:
+    data_dir = tmp_path / "worker"
+    ask(data_dir, Pause())
+    wait_until(data_dir, State.PAUSED)
+    ask(data_dir, Quit())
+    assert worker.wait() == 0
+    with pytest.raises(NotRunning):
+        ask(data_dir, GetStatus())
+    arguments = ["--model", str(random_bloom), "--blocks", "0:6", "--new-swarm", *LOOPBACK]
+    with Worker(arguments, data_dir) as again:
+        assert again.wait_for("paused")["reason"] == "Paused by you."
+        snoozed = ask(data_dir, Pause(for_s=1.0))
+        assert snoozed.until_s is not None
+        wait_until(data_dir, State.SERVING)
+        assert ask(data_dir, GetStatus()).mode is Mode.AUTO
+
+
+def test_finish_lets_a_session_end_and_then_pauses(worker: Worker, random_bloom: Path, tmp_path: Path) -> None:
+    data_dir = tmp_path / "worker"
+    maddrs = ask(data_dir, GetStatus()).maddrs
+    with SwarmForCausalLM.from_pretrained(str(random_bloom), initial_peers=maddrs) as model:
+        with model.session(max_length=16) as session:
+            import torch
+
+            session.step(torch.randn(1, 2, 64))
+            finishing = ask(data_dir, Finish(), Finish())
+            assert finishing.reason == "Finished, as you asked."
+            wait_until(data_dir, State.DRAINING)
+            session.step(torch.randn(1, 1, 64))
+            assert ask(data_dir, GetStatus()).state is State.DRAINING
+        wait_until(data_dir, State.PAUSED, timeout_s=10.0)
+
+
+def test_status_is_pushed(worker: Worker, tmp_path: Path) -> None:
+    async def run() -> list[State]:
+        states: list[State] = []
+        paused = asyncio.Event()
+
+        def see(message: Any) -> None:
+            assert isinstance(message, StatusChanged)
+            states.append(message.status.state)
+            if states[-1] is State.PAUSED:
+                paused.set()
+
+        async with ControlClient(tmp_path / "worker", on_event=see) as client:
+            await client.request(Subscribe(topics=Topic(status=True)))
+            await client.request(Pause())
+            async with asyncio.timeout(20):
+                await paused.wait()
+        return states
+
+    states = asyncio.run(run())
+    assert states[0] is State.SERVING and states[-1] is State.PAUSED
+
+
+def test_pause_frees_the_memory_and_resume_is_quick(smollm2: Path, tmp_path: Path) -> None:
+    arguments = ["--model", str(smollm2), "--blocks", "0:30", "--new-swarm", *LOOPBACK]
+    data_dir = tmp_path / "worker"
+    with Worker(arguments, data_dir) as worker:
+        process = psutil.Process(worker.pid)
+        worker.wait_for("listening")
+        weights = worker.wait_for("download")["total_bytes"] * 2  # bfloat16 on the disk, float32 in memory
+        worker.wait_for("ready")
+        serving = process.memory_full_info().uss
+        started = time.monotonic()
+        ask(data_dir, Pause())
+        wait_until(data_dir, State.PAUSED)
+        paused_s = time.monotonic() - started
+        paused = process.memory_full_info().uss
+        started = time.monotonic()
+        ask(data_dir, Resume())
+        wait_until(data_dir, State.SERVING)
+        resumed_s = time.monotonic() - started
+    freed = (serving - paused) / weights
+    print(f"freed {freed:.1%} of {weights / 1e6:.0f} MB in {paused_s:.2f} s, back in {resumed_s:.2f} s")
+    assert freed >= 0.95 and paused_s <= 3.0 and resumed_s <= 10.0
+
+
+VERBS: list[Callable[[random.Random], Command]] = [
+    lambda chance: Pause(),
+    lambda chance: Pause(for_s=chance.choice([0.0, 0.2, 1.0])),
+    lambda chance: Resume(),
+    lambda chance: Finish(),
+    lambda chance: SetMode(mode=chance.choice(list(Mode)), for_s=chance.choice([None, 0.3])),
+]
+
+
+def test_random_verbs_never_confuse_a_worker(worker: Worker, tmp_path: Path) -> None:
+    """50 sequences on one worker; after each it serves when it should, and has left when it should not."""
+    data_dir = tmp_path / "worker"
+    chance = random.Random(5)
+
+    async def play() -> None:
+        async with ControlClient(data_dir) as client:
+            for _ in range(50):
+                for _ in range(chance.randint(1, 5)):
+                    status = Status.model_validate(await client.request(chance.choice(VERBS)(chance)))
+                    if status.state in (State.PAUSED, State.FAILED):
+                        assert status.reason
+                    await asyncio.sleep(chance.choice([0.0, 0.0, 0.05, 0.3]))
+
+    asyncio.run(play())
+    ask(data_dir, Resume())
+    assert wait_until(data_dir, State.SERVING).blocks == (0, 6)
+    ask(data_dir, Pause())
+    wait_until(data_dir, State.PAUSED)
+    assert worker.is_running and not psutil.Process(worker.pid).children()
+
+
+def test_kill_leaves_a_folder_that_the_next_worker_takes(worker: Worker, random_bloom: Path, tmp_path: Path) -> None:
+    data_dir = tmp_path / "worker"
+    os.kill(worker.pid, signal.SIGKILL)
+    worker.wait()
+    assert json.loads((data_dir / "control.json").read_text())["pid"] == worker.pid
+    with pytest.raises(NotRunning):
+        ask(data_dir, GetStatus())
+    arguments = ["--model", str(random_bloom), "--blocks", "0:6", "--new-swarm", *LOOPBACK]
+    with Worker(arguments, data_dir) as again:
+        again.wait_for("ready")
+        assert ask(data_dir, GetStatus()).state is State.SERVING

@@ -1,0 +1,46 @@
+"""What the owner asked for last, kept over restarts: who paused finds it paused."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import math
+import os
+import tempfile
+from pathlib import Path
+
+from volunteer.control.lifecycle import Mode, Wish
+
+_FILE = "wish.json"
+_MAX_BYTES = 4096
+
+logger = logging.getLogger(__name__)
+
+
+def load_wish(data_dir: Path) -> Wish:
+    """AUTO where there is none that makes sense."""
+    try:
+        with (data_dir / _FILE).open("rb") as file:
+            found = json.loads(file.read(_MAX_BYTES))
+        since_s = float(found["since_s"])
+        for_s = None if found.get("for_s") is None else float(found["for_s"])
+        if not math.isfinite(since_s) or (for_s is not None and not 0 <= for_s < math.inf):
+            raise ValueError("a time is no time")
+        return Wish(Mode(found["mode"]), since_s, for_s, found.get("finish") is True)
+    except FileNotFoundError:
+        return Wish()
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        logger.warning("What was asked for last cannot be read: %s", error)
+        return Wish()
+
+
+def save_wish(data_dir: Path, wish: Wish) -> None:
+    """Replaces the file whole. A full disk costs the memory of it, not the wish."""
+    try:
+        descriptor, beside = tempfile.mkstemp(dir=data_dir, prefix=".wish-")
+        with os.fdopen(descriptor, "w") as file:
+            json.dump(dataclasses.asdict(wish), file)
+        Path(beside).replace(data_dir / _FILE)
+    except OSError as error:
+        logger.warning("What was asked for cannot be written down: %s", error)
