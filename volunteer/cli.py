@@ -67,6 +67,10 @@ def _run(options: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
             return _swarm(options)
         case "gpus":
             return _gpus(options)
+        case "status":
+            return _status(options)
+        case "pause" | "resume" | "finish" | "quit" | "mode":
+            return _verb(options)
     raise AssertionError(f"no role for {options.command}")
 
 
@@ -126,12 +130,28 @@ def _parser() -> argparse.ArgumentParser:
     gpus = commands.add_parser("gpus", help="what this machine could serve with")
     gpus.add_argument("--json", action="store_true")
     bench = _add_bench(commands)
-    for command in (demo, chat, swarm, gpus, bench):
+    for command in (demo, chat, swarm, gpus, bench, *_add_verbs(commands)):
         _add_common(command, suppress=True)
     _take_environment(parser)
     for command in (chat, swarm):
         _take_environment(command)
     return parser
+
+
+def _add_verbs(commands: Any) -> list[argparse.ArgumentParser]:
+    status = commands.add_parser("status", help="what the running worker does, and why")
+    status.add_argument("--watch", action="store_true", help="go on showing it")
+    pause = commands.add_parser("pause", help="free the memory now, and stay away until resumed")
+    mode = commands.add_parser("mode", help="serve always, never, or when the limits allow it (auto)")
+    mode.add_argument("mode", choices=["always", "auto", "never"])
+    for command in (pause, mode):
+        command.add_argument("--for", dest="for_s", metavar="TIME", help="for 90s, 5m, 1h30m or 2d; then auto again")
+    resume = commands.add_parser("resume", help="serve again when the limits allow it")
+    finish = commands.add_parser("finish", help="let running sessions end, then pause")
+    quit_parser = commands.add_parser("quit", help="say goodbye and end the worker")
+    for command in (status, pause, mode, resume, finish):
+        command.add_argument("--json", action="store_true")
+    return [status, pause, mode, resume, finish, quit_parser]
 
 
 def _add_bench(commands: Any) -> argparse.ArgumentParser:
@@ -278,7 +298,7 @@ def _print_json(event: Event) -> None:
 
 
 def _print_event(event: Event) -> None:
-    from volunteer.events import Download, Failed, Listening, Reachable, Ready, Stopped
+    from volunteer.events import Download, Failed, Listening, Paused, Reachable, Ready, SteppedDown, Stopped
 
     match event:
         case Listening(maddrs=maddrs):
@@ -291,6 +311,10 @@ def _print_event(event: Event) -> None:
             print(f"Serving blocks {start}-{end - 1} of {model} {reason}. Ctrl-C to finish.", flush=True)
         case Reachable(advice=advice):
             print(advice, flush=True)
+        case Paused(reason=reason):
+            print(f"Paused. {reason} `volunteer resume` goes on.", flush=True)
+        case SteppedDown(blocks=(start, end), reason=reason):
+            print(f"{reason} Trying blocks {start}-{end - 1}.", flush=True)
         case Failed(message=message):
             print(message, file=sys.stderr, flush=True)
         case Stopped(served_tokens=tokens, served_sessions=sessions):
@@ -511,6 +535,33 @@ def _swarm(options: argparse.Namespace) -> int:
         )
     print(f"Nobody serves {blocks_in_words(missing)}." if missing else f"All {num_blocks} blocks are served.")
     return ExitCode.OK
+
+
+def _status(options: argparse.Namespace) -> int:
+    from volunteer.verbs import show_status, watch_status
+
+    show = watch_status if options.watch else show_status
+    return show(default_data_dir(), as_json=options.json, out=_print)
+
+
+def _verb(options: argparse.Namespace) -> int:
+    from volunteer.control.lifecycle import Mode
+    from volunteer.verbs import parse_duration, run_verb
+
+    for_s = getattr(options, "for_s", None)
+    mode = getattr(options, "mode", None)
+    return run_verb(
+        options.command,
+        default_data_dir(),
+        for_s=None if for_s is None else parse_duration(for_s),
+        mode=None if mode is None else Mode(mode),
+        as_json=getattr(options, "json", False),
+        out=_print,
+    )
+
+
+def _print(text: str) -> None:
+    print(text, flush=True)
 
 
 def _gpus(options: argparse.Namespace) -> int:

@@ -1,0 +1,233 @@
+"""What the command line asks of the running worker, and how it is shown. Knows the control channel and no torch."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from volunteer.control.channel import ControlClient, NotRunning
+from volunteer.control.lifecycle import Mode, State
+from volunteer.control.messages import (
+    Command,
+    Finish,
+    GetStatus,
+    Message,
+    Pause,
+    Quit,
+    Resume,
+    SetMode,
+    Status,
+    StatusChanged,
+    Subscribe,
+    Topic,
+)
+from volunteer.errors import ConfigurationError, ExitCode
+
+_SETTLE_S = 15.0
+"""How long a verb waits for what it asked to be so."""
+_QUIT_S = 40.0
+_UNITS_S = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_CLEAR = "\x1b[H\x1b[2J"
+
+Out = Callable[[str], None]
+
+
+def parse_duration(text: str) -> float:
+    """Seconds of "90", "90s", "5m", "1h30m" or "2d".
+
+    Raises:
+        ConfigurationError: it is no such text.
+    """
+    parts = re.findall(r"(\d+(?:\.\d+)?)([smhd])", text)
+    if parts and "".join(number + unit for number, unit in parts) == text:
+        return sum(float(number) * _UNITS_S[unit] for number, unit in parts)
+    if re.fullmatch(r"\d+(\.\d+)?", text):
+        return float(text)
+    raise ConfigurationError(f"{text!r} is no duration; write 90s, 5m, 1h30m or 2d.")
+
+
+def duration_in_words(seconds: float) -> str:
+    """As people say it: the two greatest units at most."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 60:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 24:
+        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+    days, hours = divmod(hours, 24)
+    return f"{days} d {hours} h" if hours else f"{days} d"
+
+
+def run_verb(verb: str, data_dir: Path, *, for_s: float | None, mode: Mode | None, as_json: bool, out: Out) -> int:
+    """Asks the worker and shows how it is afterwards; returns the exit code.
+
+    Args:
+        verb: pause, resume, finish, quit or mode.
+
+    Raises:
+        NotRunning, CommandRefused.
+    """
+    match verb:
+        case "pause":
+            return asyncio.run(_ask(data_dir, Pause(for_s=for_s), _RESTING, as_json, out))
+        case "resume":
+            return asyncio.run(_ask(data_dir, Resume(), (), as_json, out))
+        case "finish":
+            return asyncio.run(_ask(data_dir, Finish(), (), as_json, out))
+        case "mode" if mode is not None:
+            return asyncio.run(_ask(data_dir, SetMode(mode=mode, for_s=for_s), (), as_json, out))
+        case "quit":
+            return asyncio.run(_quit(data_dir, out))
+    raise ValueError(f"no verb {verb!r}")
+
+
+_RESTING = (State.PAUSED, State.FAILED, State.STOPPED)
+
+
+async def _ask(data_dir: Path, command: Command, wanted: Sequence[State], as_json: bool, out: Out) -> int:
+    """Sends the command; waits a while for one of the wanted states, if any."""
+    statuses: asyncio.Queue[Status] = asyncio.Queue()
+
+    def see(message: Message) -> None:
+        if isinstance(message, StatusChanged):
+            statuses.put_nowait(message.status)
+
+    async with ControlClient(data_dir, "volunteer", on_event=see) as client:
+        status = Status.model_validate(await client.request(command))
+        await client.request(Subscribe(topics=Topic(status=True)))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_SETTLE_S):
+                while wanted and status.state not in wanted:
+                    status = await statuses.get()
+    _show(status, as_json, out)
+    return ExitCode.OK
+
+
+async def _quit(data_dir: Path, out: Out) -> int:
+    try:
+        async with ControlClient(data_dir, "volunteer") as client:
+            await client.request(Quit())
+            async with asyncio.timeout(_QUIT_S):
+                await client.closed()
+    except NotRunning:
+        out("No worker is running.")
+        return ExitCode.OK
+    except TimeoutError:
+        out("The worker is still saying goodbye.")
+        return ExitCode.TRY_LATER
+    out("The worker has ended.")
+    return ExitCode.OK
+
+
+def worker_status(data_dir: Path) -> Status:
+    """Raises NotRunning."""
+
+    async def ask() -> Status:
+        async with ControlClient(data_dir, "volunteer") as client:
+            return Status.model_validate(await client.request(GetStatus()))
+
+    return asyncio.run(ask())
+
+
+def show_status(data_dir: Path, *, as_json: bool, out: Out) -> int:
+    """Shows the worker once. Raises NotRunning."""
+    _show(worker_status(data_dir), as_json, out)
+    return ExitCode.OK
+
+
+def watch_status(data_dir: Path, *, as_json: bool, out: Out) -> int:
+    """Shows the worker again whenever it changes, until it ends: a page in a terminal, a line of JSON each otherwise.
+
+    Raises:
+        NotRunning: there is none at the beginning.
+    """
+    is_page = not as_json and sys.stdout.isatty()
+
+    async def watch() -> None:
+        changed: asyncio.Queue[Status] = asyncio.Queue()
+
+        def see(message: Message) -> None:
+            if isinstance(message, StatusChanged):
+                changed.put_nowait(message.status)
+
+        async def show() -> None:
+            while True:
+                status = await changed.get()
+                if is_page:
+                    out(_CLEAR + describe(status, time.time()))
+                else:
+                    _show(status, as_json, out)
+
+        async with ControlClient(data_dir, "volunteer", on_event=see) as client:
+            await client.request(Subscribe(topics=Topic(status=True)))
+            showing = asyncio.create_task(show())
+            await client.closed()
+            showing.cancel()
+
+    asyncio.run(watch())
+    return ExitCode.OK
+
+
+def _show(status: Status, as_json: bool, out: Out) -> None:
+    out(status.model_dump_json() if as_json else describe(status, time.time()))
+
+
+def describe(status: Status, now_s: float) -> str:
+    """A few lines for people."""
+    return "\n".join((_headline(status, now_s), *(f"  {line}" for line in _details(status, now_s))))
+
+
+def _headline(status: Status, now_s: float) -> str:
+    where = f"blocks {status.blocks[0]}-{status.blocks[1] - 1} of {_short(status.model)}" if status.blocks else ""
+    match status.state:
+        case State.SERVING:
+            return f"Serving {where}"
+        case State.DOWNLOADING if status.download is not None:
+            done = status.download
+            share = done.done_bytes / done.total_bytes if done.total_bytes else 1.0
+            left = f", {duration_in_words(done.eta_s)} left" if done.eta_s is not None else ""
+            rate = f"{done.bytes_per_s / 1e6:.1f} MB/s"
+            return f"Downloading {where}: {share:.0%} of {done.total_bytes / 1e9:.2f} GB, {rate}{left}"
+        case State.DOWNLOADING | State.LOADING:
+            return f"{status.state.value.capitalize()} {where}"
+        case State.STARTING | State.JOINING:
+            return f"{status.state.value.capitalize()} ..."
+        case State.DRAINING:
+            return f"Saying goodbye: {status.reason} Running sessions may end first."
+    until = ""
+    if status.until_s is not None and status.until_s > now_s:
+        until = f" For {duration_in_words(status.until_s - now_s)} more."
+    return f"{status.state.value.capitalize()}. {status.reason}{until}"
+
+
+def _details(status: Status, now_s: float) -> list[str]:
+    lines = []
+    if status.blocks and status.blocks_reason:
+        lines.append(status.blocks_reason)
+    if status.state is State.SERVING:
+        last = "none yet"
+        if status.last_request_s is not None:
+            last = f"{duration_in_words(max(0.0, now_s - status.last_request_s))} ago"
+        lines.append(f"{status.tokens_per_s:.1f} tokens/s, last request {last}")
+    if status.advice:
+        lines.append(status.advice)
+    if status.mode is not Mode.AUTO and status.state not in _RESTING:
+        left = "" if status.mode_until_s is None else f" for {duration_in_words(status.mode_until_s - now_s)} more"
+        lines.append(f"mode: {status.mode.value}{left}")
+    lines += [f"cannot tell: {each}" for each in status.cannot_tell]
+    if status.endpoint:
+        lines.append(f"OpenAI-compatible endpoint: {status.endpoint}")
+    lines.append(f"served {status.served_tokens} tokens in {status.served_sessions} sessions since it started")
+    return lines
+
+
+def _short(model: str) -> str:
+    """The name of a model without its folder."""
+    return Path(model).name if Path(model).is_absolute() else model
