@@ -55,6 +55,8 @@ def _run(options: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     match options.command:
         case None if options.no_gui:
             return _serve(options)
+        case "worker":
+            return _serve(options, waits_when_failed=True)
         case None:
             parser.error("the desktop app is not part of this version: use --no-gui, demo or chat")
         case "demo":
@@ -130,7 +132,9 @@ def _parser() -> argparse.ArgumentParser:
     gpus = commands.add_parser("gpus", help="what this machine could serve with")
     gpus.add_argument("--json", action="store_true")
     bench = _add_bench(commands)
-    for command in (demo, chat, swarm, gpus, bench, *_add_verbs(commands)):
+    # How a supervisor starts this program: as --no-gui, but what its owner can mend is waited for.
+    worker = commands.add_parser("worker", help=argparse.SUPPRESS)
+    for command in (demo, chat, swarm, gpus, bench, worker, *_add_verbs(commands)):
         _add_common(command, suppress=True)
     _take_environment(parser)
     for command in (chat, swarm):
@@ -263,7 +267,7 @@ def _set_up_logging(verbose: bool) -> None:
 # Roles
 
 
-def _serve(options: argparse.Namespace) -> int:
+def _serve(options: argparse.Namespace, *, waits_when_failed: bool = False) -> int:
     from volunteer.models.embedded import EMBEDDED_MODEL
     from volunteer.serving import ServeOptions
     from volunteer.worker import run_worker
@@ -290,7 +294,8 @@ def _serve(options: argparse.Namespace) -> int:
         data_dir=default_data_dir(),
         **{name: value for name, value in given.items() if value is not None},
     )
-    return asyncio.run(run_worker(serve_options, _print_json if options.json_events else _print_event))
+    on_event = _print_json if options.json_events else _print_event
+    return asyncio.run(run_worker(serve_options, on_event, waits_when_failed=waits_when_failed))
 
 
 def _print_json(event: Event) -> None:

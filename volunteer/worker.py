@@ -122,6 +122,7 @@ class Worker:
             step, leaving = next_step(self._lifecycle)
             match step:
                 case Step.EXIT:
+                    self._tell(control)
                     return
                 case Step.START:
                     self._start_stay()

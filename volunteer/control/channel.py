@@ -48,6 +48,8 @@ _MAX_HELLO_BYTES = 4096
 _HELLO_S = 5.0
 _SLOW_S = 20.0
 """A client that takes nothing for so long is cut off."""
+_LAST_WORDS_S = 0.5
+"""For what was posted to be sent before the worker ends."""
 _MAX_CLIENTS = 32
 _MAX_UNANSWERED = 64
 """Commands of one client that are being worked on; it is not read further meanwhile."""
@@ -153,9 +155,13 @@ class Peer:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            while self._latest:
-                kind = next(iter(self._latest))
-                await self.send(self._latest.pop(kind))
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Sends what was posted so far."""
+        while self._latest:
+            kind = next(iter(self._latest))
+            await self.send(self._latest.pop(kind))
 
 
 Handler = Callable[[Peer, AnyCommand], Awaitable[Done | Refused]]
@@ -196,6 +202,9 @@ class ControlServer:
                 peer.post(message)
 
     async def _close_connections(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LAST_WORDS_S):
+                await asyncio.gather(*(peer.flush() for peer in self._peers), return_exceptions=True)
         for task in tuple(self._connections):
             task.cancel()
         if self._connections:
