@@ -257,10 +257,8 @@ class _Stay:
                 async with announcer.refreshing():
                     move = await self._until_moved()
                 service.refuse_new_sessions()
-                drain = _drain(service, self.leave)
-                if move is not None:
-                    drain = _drain(service, self.leave, _MOVE_DRAIN_S, quiet_s=_QUIET_S)
-                await asyncio.gather(announcer.gone(), drain)
+                limit_s, quiet_s = (None, math.inf) if move is None else (_MOVE_DRAIN_S, _QUIET_S)
+                await asyncio.gather(announcer.gone(), _drain(service, self.leave, limit_s, quiet_s=quiet_s))
                 return None if self.leave.asked.is_set() else move
         finally:
             self.current.put(None)
@@ -365,9 +363,7 @@ async def _until_stopped(leave: Leave, node: SwarmNode, other: asyncio.Task[Any]
         asked.cancel()
 
 
-async def _drain(
-    service: BlockService, leave: Leave, limit_s: float | None = None, *, quiet_s: float = math.inf
-) -> None:
+async def _drain(service: BlockService, leave: Leave, limit_s: float | None, *, quiet_s: float) -> None:
     """Lets open sessions end, for as long as they may; then their clients are sent to other servers.
 
     Args:

@@ -29,6 +29,7 @@ DIAL_METHOD = "ReachabilityProtocol.rpc_dial"
 _DIAL_TIMEOUT_S = 5.0
 _FIND_TIMEOUT_S = 10.0
 """To look a peer up and come to it over a relay."""
+_FIND_TRIES = 2
 _DAEMON_TIMEOUT_S = 15.0
 _PAUSE_S = 2.0
 """Between two checks: whoever asks without end starts no daemons without end."""
@@ -148,7 +149,11 @@ async def can_dial(peer_id: str, addresses: Iterable[str]) -> bool:
 
 async def can_find(peer_id: str, ways_in: Iterable[str]) -> bool:
     """Whether a daemon that knows `ways_in` alone finds this peer and comes through, as any client would."""
-    return await _connects(peer_id, [], timeout_s=_FIND_TIMEOUT_S, use_relay=True, initial_peers=list(ways_in))
+    initial_peers = list(ways_in)
+    for _ in range(_FIND_TRIES):  # what a daemon has just heard of it may not tell others yet
+        if await _connects(peer_id, [], timeout_s=_FIND_TIMEOUT_S, use_relay=True, initial_peers=initial_peers):
+            return True
+    return False
 
 
 async def _connects(peer_id: str, addresses: list[Any], *, timeout_s: float, **options: Any) -> bool:
