@@ -415,7 +415,7 @@ def _disk(data_dir: Path) -> Disk | None:
 def _battery(power_supplies: Path = Path("/sys/class/power_supply")) -> Battery | None:
     import psutil
 
-    if _only_devices_have_batteries(power_supplies):
+    if only_devices_have_batteries(power_supplies):
         return None
     # psutil has no such function on some systems, and raises where the system hides its power supplies.
     with suppress(AttributeError, OSError, RuntimeError):
@@ -426,7 +426,7 @@ def _battery(power_supplies: Path = Path("/sys/class/power_supply")) -> Battery 
     return None
 
 
-def _only_devices_have_batteries(power_supplies: Path) -> bool:
+def only_devices_have_batteries(power_supplies: Path) -> bool:
     """Linux lists the battery of a wireless mouse like a laptop's, and psutil then reports a desktop as unplugged."""
     scopes = []
     for kind in power_supplies.glob("*/type"):
