@@ -70,12 +70,17 @@ def headless_idle_s(dev: Path = Path("/dev"), x_sockets: Path = Path("/tmp/.X11-
 
 
 def terminals_idle_s(dev: Path = Path("/dev")) -> float | None:
-    """Since anything was typed in any terminal, a remote one or not; Linux notes it to 8 s. At most since the start."""
+    """Since anything was typed in any terminal, a remote one or not; Linux notes it to 8 s."""
+    if sys.platform != "linux":  # where reading a terminal means something else, or nobody has looked
+        return None
     read_at = []
     for terminal in (*dev.glob("tty[0-9]*"), *dev.glob("pts/[0-9]*")):
         with suppress(OSError):
             read_at.append(terminal.stat().st_atime)
-    return max(0.0, time.time() - max(read_at)) if read_at else None
+    if not read_at:
+        return None
+    # Terminals carry the time on the wall, which may have jumped since; nobody was away before the machine started.
+    return min(max(0.0, time.time() - max(read_at)), time.clock_gettime(time.CLOCK_BOOTTIME))
 
 
 def linux_full_screen(environ: Mapping[str, str]) -> bool | None:

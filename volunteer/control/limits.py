@@ -58,7 +58,7 @@ class Readings:
     gpus: tuple[Gpu, ...] | None = None
     """Those that the worker might use: () if it computes on the processor."""
     programs: frozenset[str] | None = None
-    """Names of running programs, as `program_key` makes them."""
+    """Names of running programs, at least of those that the limits name, as `program_key` makes them."""
     full_screen: bool | None = None
     others_cpu_percent: float | None = None
     """Of all processors together, without the worker and its children."""

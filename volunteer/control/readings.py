@@ -1,13 +1,14 @@
 """Reads from this machine what the owner's limits ask for, each thing as often as it is worth.
 
-`Machine.read` blocks, for some seconds where a desktop hangs: call it in a thread. Nothing is read that no limit asks for,
-except temperatures and free memory, which the owner is shown. What cannot be read is None and is logged once.
+`Machine.read` blocks, for some seconds where a desktop hangs: call it in a thread. Nothing is read that no limit asks
+for, except temperatures, battery and free memory. What cannot be read is None, and is logged once.
 """
 
 from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import sys
 import threading
@@ -96,7 +97,7 @@ class Machine:
             idle_s=self._idle.at(now_s, _IDLE_EVERY_S) if limits.only_when_idle else None,
             power=self._power.at(now_s, _POWER_EVERY_S),
             gpus=self._gpus.at(now_s, self._gpus_every_s(limits, serving)) if self._uses_gpu else (),
-            programs=self._programs.at(now_s, _PROGRAMS_EVERY_S) if limits.exclusive_programs else None,
+            programs=self._exclusive_programs(limits, now_s),
             full_screen=self._full_screen.at(now_s, _FULL_SCREEN_EVERY_S) if limits.pause_in_full_screen else None,
             others_cpu_percent=(
                 self._others_cpu.at(now_s, _CPU_EVERY_S) if limits.max_others_cpu_percent is not None else None
@@ -106,13 +107,24 @@ class Machine:
             sent_today_bytes=self._sent.at(now_s, _SENT_EVERY_S) if limits.upload_gb_per_day is not None else None,
         )
 
+    def _exclusive_programs(self, limits: Limits, now_s: float) -> frozenset[str] | None:
+        """Of the running programs those that the owner named; what else runs here is nobody's business."""
+        if not limits.exclusive_programs:
+            return None
+        running = self._programs.at(now_s, _PROGRAMS_EVERY_S)
+        return None if running is None else running & {program_key(name) for name in limits.exclusive_programs}
+
     def _gpus_every_s(self, limits: Limits, serving: bool) -> float:
-        hottest_c = max((gpu.temperature_c or 0 for gpu in self._gpus.last or ()), default=0)
+        temperatures_c = [gpu.temperature_c for gpu in self._gpus.last or () if gpu.problem is None]
+        hottest_c = max((each for each in temperatures_c if each is not None), default=None)
         most_c = limits.max_gpu_temperature_c
-        if most_c is not None:
-            if hottest_c >= most_c - _WARM_C or hottest_c > most_c - limits.gpu_cooling_c:
-                return _WARM_GPUS_EVERY_S
-        return _GPUS_EVERY_S if serving else float("inf")
+        if most_c is None:
+            return _GPUS_EVERY_S if serving else math.inf
+        if hottest_c is not None and hottest_c > most_c - max(_WARM_C, limits.gpu_cooling_c):
+            return _WARM_GPUS_EVERY_S
+        # One that does not tell may be the one that was too hot.
+        is_cool = hottest_c is not None and None not in temperatures_c
+        return math.inf if is_cool and not serving else _GPUS_EVERY_S
 
 
 class _Sampled(Generic[T]):
