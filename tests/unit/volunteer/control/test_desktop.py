@@ -48,7 +48,8 @@ class Screen:
 
     def run(self, *command: str) -> str:
         environment = os.environ | self.environ
-        return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=WAIT_S)
+        return done.stdout
 
     def start(self, *command: str) -> subprocess.Popen[bytes]:
         environment = os.environ | self.environ
