@@ -73,6 +73,8 @@ def _run(options: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
             return _status(options)
         case "pause" | "resume" | "finish" | "quit" | "mode":
             return _verb(options)
+        case "config":
+            return _config(options)
     raise AssertionError(f"no role for {options.command}")
 
 
@@ -153,9 +155,13 @@ def _add_verbs(commands: Any) -> list[argparse.ArgumentParser]:
     resume = commands.add_parser("resume", help="serve again when the limits allow it")
     finish = commands.add_parser("finish", help="let running sessions end, then pause")
     quit_parser = commands.add_parser("quit", help="say goodbye and end the worker")
-    for command in (status, pause, mode, resume, finish):
+    config = commands.add_parser("config", help="what you chose: list, get, set, reset")
+    config.add_argument("action", nargs="?", choices=["list", "get", "set", "reset"], default="list")
+    config.add_argument("name", nargs="?", metavar="NAME", help="as in limits.only_when_idle")
+    config.add_argument("value", nargs="?", metavar="VALUE")
+    for command in (status, pause, mode, resume, finish, config):
         command.add_argument("--json", action="store_true")
-    return [status, pause, mode, resume, finish, quit_parser]
+    return [status, pause, mode, resume, finish, quit_parser, config]
 
 
 def _add_bench(commands: Any) -> argparse.ArgumentParser:
@@ -268,19 +274,18 @@ def _set_up_logging(verbose: bool) -> None:
 
 
 def _serve(options: argparse.Namespace, *, waits_when_failed: bool = False) -> int:
-    from volunteer.models.embedded import EMBEDDED_MODEL
-    from volunteer.serving import ServeOptions
     from volunteer.worker import run_worker
 
     given = {
+        "model": options.model,
         "revision": options.revision,
         "dht_prefix": options.dht_prefix,
         "blocks": options.blocks,
         "num_blocks": options.num_blocks,
-        "initial_peers": tuple(options.initial_peers or ()),
-        "new_swarm": options.new_swarm,
+        "initial_peers": tuple(options.initial_peers) if options.initial_peers else None,
+        "new_swarm": options.new_swarm or None,
         "host_maddrs": tuple(options.host_maddrs) if options.host_maddrs else None,
-        "announce_maddrs": tuple(options.announce_maddrs or ()),
+        "announce_maddrs": tuple(options.announce_maddrs) if options.announce_maddrs else None,
         "identity_file": options.identity,
         "device": options.device,
         "dtype": options.dtype,
@@ -289,13 +294,9 @@ def _serve(options: argparse.Namespace, *, waits_when_failed: bool = False) -> i
         "session_idle_s": options.session_idle,
         "public_name": options.public_name,
     }
-    serve_options = ServeOptions(
-        model=options.model or EMBEDDED_MODEL,
-        data_dir=default_data_dir(),
-        **{name: value for name, value in given.items() if value is not None},
-    )
+    chosen = {name: value for name, value in given.items() if value is not None}
     on_event = _print_json if options.json_events else _print_event
-    return asyncio.run(run_worker(serve_options, on_event, waits_when_failed=waits_when_failed))
+    return asyncio.run(run_worker(default_data_dir(), chosen, on_event, waits_when_failed=waits_when_failed))
 
 
 def _print_json(event: Event) -> None:
@@ -317,7 +318,7 @@ def _print_event(event: Event) -> None:
         case Reachable(advice=advice):
             print(advice, flush=True)
         case Paused(reason=reason):
-            print(f"Paused. {reason} `volunteer resume` goes on.", flush=True)
+            print(f"{reason}. `volunteer resume` goes on.", flush=True)
         case SteppedDown(blocks=(start, end), reason=reason):
             print(f"{reason} Trying blocks {start}-{end - 1}.", flush=True)
         case Failed(message=message):
@@ -563,6 +564,23 @@ def _verb(options: argparse.Namespace) -> int:
         as_json=getattr(options, "json", False),
         out=_print,
     )
+
+
+def _config(options: argparse.Namespace) -> int:
+    from volunteer.errors import ConfigurationError
+    from volunteer.verbs import change_setting, list_settings, show_setting
+
+    data_dir = default_data_dir()
+    match (options.action, options.name, options.value):
+        case ("list", None, None):
+            return list_settings(data_dir, as_json=options.json, out=_print)
+        case ("get", str(name), None):
+            return show_setting(data_dir, name, as_json=options.json, out=_print)
+        case ("set", str(name), str(value)):
+            return change_setting(data_dir, name, value, out=_print)
+        case ("reset", str(name), None):
+            return change_setting(data_dir, name, None, out=_print)
+    raise ConfigurationError("Write config list, config get NAME, config set NAME VALUE or config reset NAME.")
 
 
 def _print(text: str) -> None:

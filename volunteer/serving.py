@@ -77,6 +77,10 @@ class ServeOptions:
     """KV room for all sessions, in tokens of each block."""
     session_idle_s: float = 120.0
     """A session that can begin again by itself, and is silent for so long, gives its KV room back."""
+    memory_bytes: int | None = None
+    """The most to take for blocks and caches, where the worker chooses how many; None for all that is free."""
+    threads: int | None = None
+    """Of torch; None for its own choice."""
 
 
 class Leave:
@@ -120,6 +124,8 @@ async def serve(options: ServeOptions, leave: Leave, on_event: OnEvent, served: 
     if options.kv_tokens < PAGE_TOKENS or not options.session_idle_s > 0:
         raise ConfigurationError(f"--kv-tokens must be at least {PAGE_TOKENS}, and --session-idle more than 0.")
     on_event(Entered(Phase.STARTING))
+    if options.threads is not None:
+        torch.set_num_threads(options.threads)
     model = await asyncio.to_thread(
         open_swarm_model,
         options.model,
@@ -148,6 +154,7 @@ async def serve(options: ServeOptions, leave: Leave, on_event: OnEvent, served: 
             blocks=options.blocks,
             num_blocks=options.num_blocks,
             kv_tokens=options.kv_tokens,
+            memory_bytes=options.memory_bytes,
             data_dir=options.data_dir,
         )
         current = CurrentService()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import re
 import sys
 import time
@@ -21,12 +22,21 @@ from volunteer.control.messages import (
     Quit,
     Resume,
     SetMode,
+    SetSetting,
     Status,
     StatusChanged,
     Subscribe,
     Topic,
 )
 from volunteer.errors import ConfigurationError, ExitCode
+from volunteer.settings import (
+    describe_settings,
+    get_setting_text,
+    load_settings,
+    reset_setting,
+    save_settings,
+    set_setting,
+)
 
 _SETTLE_S = 15.0
 """How long a verb waits for what it asked to be so."""
@@ -175,6 +185,47 @@ def watch_status(data_dir: Path, *, as_json: bool, out: Out) -> int:
     return ExitCode.OK
 
 
+def list_settings(data_dir: Path, *, as_json: bool, out: Out) -> int:
+    """All settings; in JSON their values alone, for people also what they take and do."""
+    settings = load_settings(data_dir).settings
+    described = list(describe_settings())
+    if as_json:
+        out(json.dumps({each.name: get_setting_text(settings, each.name) for each in described}))
+        return ExitCode.OK
+    for each in described:
+        value = get_setting_text(settings, each.name)
+        mark = "" if value == each.default else f" (default: {each.default})"
+        out(f"{each.name} = {value}{mark}\n    {each.help}: {each.type_in_words}")
+    return ExitCode.OK
+
+
+def show_setting(data_dir: Path, name: str, *, as_json: bool, out: Out) -> int:
+    """Raises ConfigurationError: there is no such setting."""
+    value = get_setting_text(load_settings(data_dir).settings, name)
+    out(json.dumps(value) if as_json else value)
+    return ExitCode.OK
+
+
+def change_setting(data_dir: Path, name: str, text: str | None, *, out: Out) -> int:
+    """Sets it, or resets it with None: through the worker, which goes by it at once, or in the file where none runs.
+
+    Raises:
+        ConfigurationError, CommandRefused.
+    """
+
+    async def tell_worker() -> None:
+        async with ControlClient(data_dir, "volunteer") as client:
+            await client.request(SetSetting(name=name, text=text))
+
+    try:
+        asyncio.run(tell_worker())
+    except NotRunning:
+        settings = load_settings(data_dir).settings
+        changed = reset_setting(settings, name) if text is None else set_setting(settings, name, text)
+        save_settings(data_dir, changed)
+    return show_setting(data_dir, name, as_json=False, out=out)
+
+
 def _show(status: Status, as_json: bool, out: Out) -> None:
     out(status.model_dump_json() if as_json else describe(status, time.time()))
 
@@ -200,11 +251,11 @@ def _headline(status: Status, now_s: float) -> str:
         case State.STARTING | State.JOINING:
             return f"{status.state.value.capitalize()} ..."
         case State.DRAINING:
-            return f"Saying goodbye: {status.reason} Running sessions may end first."
+            return f"{status.reason}. Saying goodbye; running sessions may end first."
     until = ""
     if status.until_s is not None and status.until_s > now_s:
-        until = f" For {duration_in_words(status.until_s - now_s)} more."
-    return f"{status.state.value.capitalize()}. {status.reason}{until}"
+        until = f", for {duration_in_words(status.until_s - now_s)} more"
+    return f"{status.reason.removesuffix('.')}{until}."
 
 
 def _details(status: Status, now_s: float) -> list[str]:

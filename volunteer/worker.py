@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
+import dataclasses
 import gc
 import importlib.metadata
 import logging
@@ -15,14 +16,18 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import filelock
+import psutil
+import torch
 
 from volunteer.control import lifecycle as machine
 from volunteer.control.channel import ControlServer, Peer
-from volunteer.control.lifecycle import Leaving, Lifecycle, Phase, Step, next_step
+from volunteer.control.lifecycle import Leaving, Lifecycle, Mode, Phase, Step, next_step
+from volunteer.control.limits import Verdict, budgets, decide
 from volunteer.control.messages import (
     AnyCommand,
     Done,
@@ -34,19 +39,24 @@ from volunteer.control.messages import (
     Refused,
     Resume,
     SetMode,
+    SetSetting,
     Status,
     StatusChanged,
     Subscribe,
 )
+from volunteer.control.readings import Machine, current_moment
 from volunteer.control.wish_file import load_wish, save_wish
 from volunteer.errors import ExitCode, UserError
 from volunteer.events import Download as DownloadEvent
 from volunteer.events import Entered, Event, Failed, Listening, Paused, Planned, Reachable, Ready, Resumed, Stopped
+from volunteer.models.embedded import EMBEDDED_MODEL
 from volunteer.server.handler import Served
 from volunteer.serving import Leave, OnEvent, ServeOptions, serve
+from volunteer.settings import Settings, load_settings, reset_setting, save_settings, set_setting
 
 _DRAIN_S: dict[Leaving, float | None] = {Leaving.FINISH: None, Leaving.QUIT: 20.0, Leaving.NOW: 0.0}
 _TICK_S = 1.0
+_LIMITS_S = 5.0
 _RATE_S = 10.0
 """Served tokens a second are those of so long."""
 _OPEN_FILES = 8192
@@ -60,17 +70,20 @@ class AlreadyRunning(UserError):
     exit_code = ExitCode.ALREADY_RUNNING
 
 
-async def run_worker(options: ServeOptions, on_event: OnEvent, *, waits_when_failed: bool = False) -> int:
+async def run_worker(
+    data_dir: Path, chosen: Mapping[str, Any], on_event: OnEvent, *, waits_when_failed: bool = False
+) -> int:
     """Serves until it is told to quit; returns the exit code. What went wrong becomes a `Failed` event.
 
     Args:
+        chosen: fields of `ServeOptions` that count more than the owner's settings.
         waits_when_failed: a failure that only the owner can mend leaves the process there, to be asked and told to
             go on. Otherwise each failure ends it.
     """
     _allow_open_files(_OPEN_FILES)
     try:
-        with _only_worker(options.data_dir):
-            return await Worker(options, on_event, waits_when_failed=waits_when_failed).run()
+        with _only_worker(data_dir):
+            return await Worker(data_dir, chosen, on_event, waits_when_failed=waits_when_failed).run()
     except UserError as error:
         on_event(Failed(str(error)))
         return error.exit_code
@@ -79,11 +92,19 @@ async def run_worker(options: ServeOptions, on_event: OnEvent, *, waits_when_fai
 class Worker:
     """One per data folder and process; see the module."""
 
-    def __init__(self, options: ServeOptions, on_event: OnEvent, *, waits_when_failed: bool = False):
-        self._options = options
+    def __init__(
+        self, data_dir: Path, chosen: Mapping[str, Any], on_event: OnEvent, *, waits_when_failed: bool = False
+    ):
+        self._data_dir = data_dir
+        self._chosen = chosen
         self._on_event = on_event
         self._waits_when_failed = waits_when_failed
-        self._lifecycle = Lifecycle(wish=load_wish(options.data_dir))
+        self._settings = load_settings(data_dir).settings
+        self._options = options = serve_options(self._settings, chosen, data_dir)
+        self._machine = Machine(data_dir, uses_gpu=options.device != "cpu" and torch.cuda.is_available())
+        self._verdict = Verdict()
+        self._limits_changed = asyncio.Event()
+        self._lifecycle = Lifecycle(wish=load_wish(data_dir))
         self._changed = asyncio.Event()
         self._stay: asyncio.Task[None] | None = None
         self._leave = Leave()
@@ -98,17 +119,21 @@ class Worker:
             started_s=time.time(),
             pid=os.getpid(),
             program_version=importlib.metadata.version("petals-volunteer"),
-            data_dir=str(options.data_dir),
+            data_dir=str(data_dir),
             model=options.model,
         )
 
     async def run(self) -> int:
         """Does what the lifecycle says until it says to exit; returns the exit code."""
         self._catch_signals(asyncio.get_running_loop())
-        async with ControlServer(self._options.data_dir, self._answer) as control:
+        stand_back(budgets(self._settings.limits).nice)
+        async with ControlServer(self._data_dir, self._answer) as control:
+            await self._look_at_limits()
+            watching = asyncio.create_task(self._watch_limits())
             try:
                 await self._follow_lifecycle(control)
             finally:
+                watching.cancel()
                 if self._stay is not None:
                     self._stay.cancel()
                     await asyncio.wait((self._stay,))
@@ -137,10 +162,37 @@ class Worker:
 
     def _change(self, lifecycle: Lifecycle) -> None:
         if lifecycle.wish != self._lifecycle.wish:
-            save_wish(self._options.data_dir, lifecycle.wish)
+            save_wish(self._data_dir, lifecycle.wish)
         if lifecycle != self._lifecycle:
             self._lifecycle = lifecycle
             self._changed.set()
+
+    # The limits
+
+    async def _watch_limits(self) -> None:
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_LIMITS_S):
+                    await self._limits_changed.wait()
+            self._limits_changed.clear()
+            await self._look_at_limits()
+
+    async def _look_at_limits(self) -> None:
+        limits = self._settings.limits
+        is_serving = self._lifecycle.phase is not None
+        readings = await asyncio.to_thread(self._machine.read, limits, serving=is_serving)
+        self._verdict = decide(limits, readings, current_moment(), self._verdict)
+        self._change(machine.limited(self._lifecycle, self._verdict.reason or None))
+
+    def _change_settings(self, settings: Settings) -> None:
+        """Goes by other settings from now on; those of serving begin with the next stay, which begins at once."""
+        save_settings(self._data_dir, settings)
+        self._settings = settings
+        self._limits_changed.set()
+        options = serve_options(settings, self._chosen, self._data_dir)
+        if options != self._options:
+            self._options = options
+            self._change(machine.outdated(self._lifecycle))
 
     # The stay
 
@@ -220,7 +272,8 @@ class Worker:
         changes: dict[str, object] = {
             "state": now.state,
             "reason": now.reason,
-            "until_s": now.wish.until_s if now.reason else None,
+            "until_s": self._until_s(),
+            "cannot_tell": self._verdict.cannot_tell,
             "mode": now.wish.mode,
             "mode_until_s": now.wish.until_s,
             "served_tokens": served.tokens,
@@ -231,6 +284,14 @@ class Worker:
         if is_gone:
             changes |= {"blocks": None, "maddrs": (), "download": None, "open_sessions": 0, "reach": None, "advice": ""}
         return self._status.model_copy(update=changes)
+
+    def _until_s(self) -> float | None:
+        """When what keeps it from serving ends by itself, if that is known."""
+        now = self._lifecycle
+        if now.wish.mode is Mode.NEVER:
+            return now.wish.until_s
+        until = self._verdict.until if now.reason else None
+        return None if until is None else until.timestamp()
 
     # What others ask
 
@@ -249,6 +310,10 @@ class Worker:
                 self._change(machine.set_mode(self._lifecycle, mode, now_s, for_s))
             case Quit():
                 self._change(machine.quit_worker(self._lifecycle))
+            case SetSetting(name=name, text=None):
+                self._change_settings(reset_setting(self._settings, name))
+            case SetSetting(name=name, text=str(text)):
+                self._change_settings(set_setting(self._settings, name, text))
             case Subscribe(topics=topics):
                 peer.topics = topics
                 if topics.status:
@@ -278,6 +343,29 @@ class Worker:
                 os._exit(128 + number)
             how = Leaving.FINISH if self._interrupts == 1 else Leaving.NOW
         self._change(machine.quit_worker(self._lifecycle, how))
+
+
+def serve_options(settings: Settings, chosen: Mapping[str, Any], data_dir: Path) -> ServeOptions:
+    """What is chosen for this process, else what the owner's settings say, else the defaults."""
+    fields = {name: value for name, value in dataclasses.asdict(settings.serving).items() if value not in (None, ())}
+    if "identity_file" in fields:
+        fields["identity_file"] = Path(fields["identity_file"]).expanduser()
+    limits = budgets(settings.limits)
+    fields |= {"threads": limits.threads, "memory_bytes": limits.ram_bytes}
+    fields |= chosen
+    model = fields.pop("model", EMBEDDED_MODEL)
+    return ServeOptions(model=model, data_dir=data_dir, **fields)
+
+
+def stand_back(nice: int) -> None:
+    """Lets other programs of this machine go first; children that start later do so too."""
+    process = psutil.Process()
+    with contextlib.suppress(psutil.Error, OSError):
+        if os.name == "posix":
+            if process.nice() < nice:
+                process.nice(nice)
+        elif nice > 0:
+            process.nice(psutil.BELOW_NORMAL_PRIORITY_CLASS)
 
 
 class Rate:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime
 import json
 import os
 import random
@@ -16,7 +17,7 @@ import psutil
 import pytest
 
 from volunteer.client.model import SwarmForCausalLM
-from volunteer.control.channel import ControlClient, NotRunning
+from volunteer.control.channel import CommandRefused, ControlClient, NotRunning
 from volunteer.control.lifecycle import Mode, State
 from volunteer.control.messages import (
     Command,
@@ -26,12 +27,14 @@ from volunteer.control.messages import (
     Quit,
     Resume,
     SetMode,
+    SetSetting,
     Status,
     StatusChanged,
     Subscribe,
     Topic,
 )
 from volunteer.local_swarm import Worker
+from volunteer.settings import Settings, load_settings
 
 LOOPBACK = ["--host-maddrs", "/ip4/127.0.0.1/tcp/0"]
 
@@ -70,8 +73,8 @@ def test_pause_and_resume(worker: Worker, tmp_path: Path) -> None:
     assert (serving.state, serving.blocks, serving.pid, serving.reason) == (State.SERVING, (0, 6), worker.pid, "")
     ask(data_dir, Pause(), Pause())
     paused = wait_until(data_dir, State.PAUSED)
-    assert paused.reason == "Paused by you." and paused.blocks is None
-    assert worker.wait_for("paused")["reason"] == "Paused by you."
+    assert paused.reason == "Paused by you" and paused.blocks is None
+    assert worker.wait_for("paused")["reason"] == "Paused by you"
     assert not psutil.Process(worker.pid).children(), "it has left the network, too"
     ask(data_dir, Resume(), Resume())
     resumed = wait_until(data_dir, State.SERVING)
@@ -89,7 +92,7 @@ def test_a_pause_outlives_the_worker_and_a_snooze_ends(worker: Worker, random_bl
         ask(data_dir, GetStatus())
     arguments = ["--model", str(random_bloom), "--blocks", "0:6", "--new-swarm", *LOOPBACK]
     with Worker(arguments, data_dir) as again:
-        assert again.wait_for("paused")["reason"] == "Paused by you."
+        assert again.wait_for("paused")["reason"] == "Paused by you"
         snoozed = ask(data_dir, Pause(for_s=1.0))
         assert snoozed.until_s is not None
         wait_until(data_dir, State.SERVING)
@@ -105,7 +108,7 @@ def test_finish_lets_a_session_end_and_then_pauses(worker: Worker, random_bloom:
 
             session.step(torch.randn(1, 2, 64))
             finishing = ask(data_dir, Finish(), Finish())
-            assert finishing.reason == "Finished, as you asked."
+            assert finishing.reason == "Finished, as you asked"
             wait_until(data_dir, State.DRAINING)
             session.step(torch.randn(1, 1, 64))
             assert ask(data_dir, GetStatus()).state is State.DRAINING
@@ -199,3 +202,31 @@ def test_kill_leaves_a_folder_that_the_next_worker_takes(worker: Worker, random_
     with Worker(arguments, data_dir) as again:
         again.wait_for("ready")
         assert ask(data_dir, GetStatus()).state is State.SERVING
+
+
+def test_settings_take_effect_at_once(worker: Worker, tmp_path: Path) -> None:
+    data_dir = tmp_path / "worker"
+    tomorrow = (datetime.datetime.now() + datetime.timedelta(days=1)).strftime("%a").lower()
+    ask(data_dir, SetSetting(name="limits.hours", text=f"{tomorrow} 10-11"))
+    paused = wait_until(data_dir, State.PAUSED)
+    assert paused.reason == "Paused outside of the hours that you chose"
+    assert paused.until_s is not None and paused.until_s > time.time()
+    assert load_settings(data_dir).settings.limits.hours != Settings().limits.hours
+    ask(data_dir, SetMode(mode=Mode.ALWAYS))
+    wait_until(data_dir, State.SERVING)
+    ask(data_dir, Resume())
+    wait_until(data_dir, State.PAUSED)
+    ask(data_dir, SetSetting(name="limits.hours", text=None))
+    wait_until(data_dir, State.SERVING)
+    with pytest.raises(CommandRefused, match="There is no setting"):
+        ask(data_dir, SetSetting(name="limits.nonsense", text="1"))
+
+
+def test_other_blocks_are_served_after_the_setting_has_changed(random_bloom: Path, tmp_path: Path) -> None:
+    data_dir = tmp_path / "worker"
+    with Worker(["--model", str(random_bloom), "--new-swarm", *LOOPBACK], data_dir) as started:
+        started.wait_for("ready")
+        assert ask(data_dir, GetStatus()).blocks == (0, 6)
+        ask(data_dir, SetSetting(name="serving.blocks", text="2:4"))
+        assert started.wait_for("ready")["blocks"] == [2, 4]
+        assert ask(data_dir, GetStatus()).blocks == (2, 4)

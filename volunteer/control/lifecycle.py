@@ -65,9 +65,9 @@ class Step(StrEnum):
 
 
 _HASTE = tuple(Leaving)
-PAUSED_BY_OWNER = "Paused by you."
-FINISHED_BY_OWNER = "Finished, as you asked."
-STOPPED = "Stopped."
+PAUSED_BY_OWNER = "Paused by you"
+FINISHED_BY_OWNER = "Finished, as you asked"
+STOPPED = "Stopped"
 
 
 @dataclass(frozen=True)
@@ -98,6 +98,7 @@ class Lifecycle:
         blocked: why the limits let nothing be served, in words; None if they do.
         phase: of the stay that is under way; None when there is none.
         leaving: how that stay was told to end; None while it may go on.
+        is_outdated: the stay that is under way began with other settings.
         quitting: the process is to end, and how; None while it may live.
         failure: why the last stay ended, in words; it waits for the owner then.
     """
@@ -106,6 +107,7 @@ class Lifecycle:
     blocked: str | None = None
     phase: Phase | None = None
     leaving: Leaving | None = None
+    is_outdated: bool = False
     quitting: Leaving | None = None
     failure: str | None = None
 
@@ -154,7 +156,7 @@ def next_step(lifecycle: Lifecycle) -> tuple[Step, Leaving | None]:
 
 def _leaving(lifecycle: Lifecycle) -> Leaving | None:
     if lifecycle.may_serve:
-        return None
+        return Leaving.QUIT if lifecycle.is_outdated else None
     if lifecycle.wish.mode is Mode.NEVER:
         return _hastiest(lifecycle.quitting, Leaving.FINISH if lifecycle.wish.finish else Leaving.NOW)
     if lifecycle.wish.mode is Mode.AUTO and lifecycle.blocked is not None:
@@ -219,6 +221,11 @@ def limited(lifecycle: Lifecycle, blocked: str | None) -> Lifecycle:
     return replace(lifecycle, blocked=blocked)
 
 
+def outdated(lifecycle: Lifecycle) -> Lifecycle:
+    """The owner chose other blocks, or another swarm: what is served now ends, and the other begins."""
+    return lifecycle if lifecycle.phase is None else replace(lifecycle, is_outdated=True)
+
+
 def started(lifecycle: Lifecycle) -> Lifecycle:
     """A stay began, as `next_step` said."""
     return replace(lifecycle, phase=Phase.STARTING, leaving=None)
@@ -236,4 +243,4 @@ def left(lifecycle: Lifecycle, leaving: Leaving) -> Lifecycle:
 
 def ended(lifecycle: Lifecycle, failure: str | None = None) -> Lifecycle:
     """The stay is over; `failure` in words if it is not because it was told to."""
-    return replace(lifecycle, phase=None, leaving=None, failure=failure or lifecycle.failure)
+    return replace(lifecycle, phase=None, leaving=None, is_outdated=False, failure=failure or lifecycle.failure)

@@ -88,18 +88,12 @@ class Quit(Command):
     type: Literal["quit"] = "quit"
 
 
-class GetSettings(Command):
-    """Done's result is the owner's settings as a JSON object."""
-
-    type: Literal["get_settings"] = "get_settings"
-
-
 class SetSetting(Command):
-    """`name` as in `volunteer config`; `text` as typed there."""
+    """`name` as in `volunteer config`; `text` as typed there, None for the default."""
 
     type: Literal["set_setting"] = "set_setting"
     name: Name
-    text: Text
+    text: Text | None
 
 
 class Topic(Message):
@@ -218,7 +212,7 @@ class ChatCommand(Command):
 
 
 AnyCommand = Annotated[
-    GetStatus | Pause | Resume | Finish | SetMode | Quit | GetSettings | SetSetting | Subscribe | ChatCommand,
+    GetStatus | Pause | Resume | Finish | SetMode | Quit | SetSetting | Subscribe | ChatCommand,
     Field(discriminator="type"),
 ]
 AnyReply = Annotated[

@@ -89,12 +89,14 @@ async def plan_blocks(
     blocks: str | None,
     num_blocks: int | None,
     kv_tokens: int,
+    memory_bytes: int | None,
     data_dir: Path,
 ) -> BlockPlan:
     """The blocks that the volunteer named, or as many as asked for or as fit, where the swarm needs them most.
 
     Args:
         kv_tokens: of KV room in each block.
+        memory_bytes: the most to take where as many as fit are chosen; None for what is free.
 
     Raises:
         ConfigurationError: the model has no such blocks.
@@ -104,7 +106,7 @@ async def plan_blocks(
         chosen = parse_blocks(blocks, family.num_blocks)
         return BlockPlan(chosen.start, chosen.stop, "because you chose them")
     if num_blocks is None:
-        num_blocks = await asyncio.to_thread(_blocks_that_fit, family, chosen_format, kv_tokens, data_dir)
+        num_blocks = await asyncio.to_thread(_blocks_that_fit, family, chosen_format, kv_tokens, memory_bytes, data_dir)
     elif num_blocks < 1:
         raise ConfigurationError("--num-blocks must be at least 1.")
     servers = await node.servers(dht_prefix, family.num_blocks)
@@ -116,7 +118,9 @@ def max_session_tokens(family: Family) -> int:
     return min(MAX_SESSION_TOKENS, family.max_length or MAX_SESSION_TOKENS)
 
 
-def _blocks_that_fit(family: Family, chosen_format: Format, kv_tokens: int, data_dir: Path) -> int:
+def _blocks_that_fit(
+    family: Family, chosen_format: Format, kv_tokens: int, memory_bytes: int | None, data_dir: Path
+) -> int:
     size, dtype_bytes = block_size(family), chosen_format.dtype.itemsize
     weights = block_bytes(
         chosen_format.weights,
@@ -130,6 +134,8 @@ def _blocks_that_fit(family: Family, chosen_format: Format, kv_tokens: int, data
         free, reserve = torch.cuda.mem_get_info(chosen_format.device)[0], _GPU_RESERVE_BYTES
     else:
         free, reserve = detect(data_dir).memory.available_bytes, _CPU_RESERVE_BYTES
+    if memory_bytes is not None:
+        free = min(free, memory_bytes + reserve)  # the reserve is for the others, whom the limit is for as well
     fitting = blocks_that_fit(free, block_bytes=weights, cache_bytes_per_block=cache, reserve_bytes=reserve)
     if fitting < 1:
         raise NotEnoughMemory(

@@ -79,6 +79,15 @@ def test_a_stay_that_is_leaving_ends_before_the_next_begins() -> None:
     assert next_step(machine.ended(resumed)) == (Step.START, None)
 
 
+def test_other_settings_begin_when_the_old_stay_has_ended() -> None:
+    changed = machine.outdated(SERVING)
+    assert next_step(changed) == (Step.LEAVE, Leaving.QUIT)
+    leaving = machine.left(changed, Leaving.QUIT)
+    assert next_step(leaving) == (Step.NONE, None)
+    assert next_step(machine.ended(leaving)) == (Step.START, None)
+    assert machine.outdated(IDLE) == IDLE
+
+
 def test_a_failure_waits_for_the_owner() -> None:
     failed = machine.ended(SERVING, "No room.")
     assert machine.passed(machine.limited(failed, None), NOW).state is State.FAILED
@@ -124,6 +133,7 @@ VERBS = st.one_of(
 )
 HAPPENINGS = st.one_of(
     st.tuples(st.just("limits"), st.sampled_from([None, "Hot.", "You are here."])),
+    st.tuples(st.just("outdated")),
     st.tuples(st.just("time"), st.floats(-1e8, 1e8)),
     st.tuples(st.just("phase"), st.sampled_from(list(Phase))),
     st.tuples(st.just("ended"), st.sampled_from([None, None, None, "No room."])),
@@ -159,6 +169,8 @@ def test_no_sequence_leads_to_an_impossible_state(sequence: list[tuple[object, .
                 world.lifecycle = machine.passed(before, world.now_s)
             case "phase":
                 world.lifecycle = machine.came_to(before, rest[0])  # type: ignore[arg-type]
+            case "outdated":
+                world.lifecycle = machine.outdated(before)
             case "ended":
                 if before.phase is not None:
                     world.lifecycle = machine.ended(before, rest[0])  # type: ignore[arg-type]
@@ -178,7 +190,7 @@ def check(world: World, before: Lifecycle) -> None:
     assert now.quitting is not None or before.quitting is None, "nothing undoes a quit"
     assert not world.has_exited or now.state is State.STOPPED
     if now.state in (State.PAUSED, State.FAILED, State.STOPPED):
-        assert now.reason.endswith("."), "each rest has its reason in words"
+        assert now.reason, "each rest has its reason in words"
         assert now.phase is None and now.leaving is None
     if now.phase is not None and not now.may_serve:
         assert now.leaving is not None, "nothing serves that should not"
