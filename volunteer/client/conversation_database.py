@@ -76,6 +76,7 @@ _SEARCH_INDEX = """
         INSERT INTO message_text(message_text, rowid, text) VALUES ('delete', old.id, old.text);
     END;
 """
+_TRIAL_INDEX = "CREATE VIRTUAL TABLE temp.trial USING fts5(text, tokenize='trigram')"
 _SEARCH_TRIGGERS = ("message_text_inserted", "message_text_ended", "message_text_deleted")
 
 
@@ -143,7 +144,7 @@ def storage_errors() -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        match getattr(error, "sqlite_errorcode", 0) & 0xFF:
+        match _primary_code(error):
             case sqlite3.SQLITE_FULL:
                 raise StorageFull("The disk is full: conversations cannot be saved until there is room.") from error
             case sqlite3.SQLITE_IOERR:
@@ -213,7 +214,7 @@ def _has_search_index(connection: sqlite3.Connection) -> bool:
         "SELECT count(*) FROM sqlite_master WHERE type = 'trigger' AND name IN (?, ?, ?)", _SEARCH_TRIGGERS
     ).fetchone()[0]
     try:
-        connection.execute("CREATE VIRTUAL TABLE temp.trial USING fts5(text, tokenize='trigram')")
+        connection.execute(_TRIAL_INDEX)
         connection.execute("DROP TABLE temp.trial")
     except sqlite3.OperationalError:
         for trigger in _SEARCH_TRIGGERS:
@@ -243,7 +244,12 @@ class _Damaged(sqlite3.DatabaseError):
 
 
 def _is_damage(error: sqlite3.DatabaseError) -> bool:
-    return error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+    return _primary_code(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+def _primary_code(error: sqlite3.Error) -> int:
+    """0 for errors that do not come from SQLite itself."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF
 
 
 def _put_aside(path: Path) -> Path:

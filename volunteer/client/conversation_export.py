@@ -19,7 +19,10 @@ def to_markdown(branch: Branch) -> str:
     """The messages of `branch`, under the conversation's title; texts stay as they are, answers being Markdown."""
     conversation = branch.conversation
     heading = re.sub(r"([\\`*_\[\]<>#])", r"\\\1", conversation.title or "Untitled")
-    parts = [f"# {heading}", f"{conversation.model}, {time.strftime('%Y-%m-%d %H:%M', _local(conversation.created))}"]
+    parts = [
+        f"# {heading}",
+        f"{conversation.model}, {time.strftime('%Y-%m-%d %H:%M', time.localtime(conversation.created))}",
+    ]
     if conversation.system_prompt:
         parts += ["## System prompt", conversation.system_prompt]
     for message in branch.messages:
@@ -37,7 +40,3 @@ def _body(message: Message) -> list[str]:
 
 def _has_open_fence(text: str) -> bool:
     return len(re.findall(r"^ {0,3}```", text, re.MULTILINE)) % 2 == 1
-
-
-def _local(seconds: float) -> time.struct_time:
-    return time.localtime(seconds)
