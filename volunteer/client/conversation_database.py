@@ -62,7 +62,8 @@ MIGRATIONS: tuple[str, ...] = (
 # Trigrams find parts of words, in languages that put no spaces between them too. An answer is added when it has ended:
 # its text is not changed after that.
 _SEARCH_INDEX = """
-    CREATE VIRTUAL TABLE IF NOT EXISTS message_text
+    DROP TABLE IF EXISTS message_text;
+    CREATE VIRTUAL TABLE message_text
         USING fts5(text, content='message', content_rowid='id', tokenize='trigram');
     INSERT INTO message_text(message_text) VALUES ('rebuild');
     CREATE TRIGGER message_text_inserted AFTER INSERT ON message WHEN new.state != 'growing' BEGIN
@@ -162,6 +163,20 @@ def storage_errors() -> Iterator[None]:
         raise ConfigurationError(f"The file of conversations cannot be used: {error}.") from error
 
 
+def is_index_damage(error: sqlite3.DatabaseError) -> bool:
+    """Whether it is the index of searches that is damaged, which `make_search_index` makes good."""
+    return getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_CORRUPT_VTAB
+
+
+def make_search_index(connection: sqlite3.Connection) -> None:
+    """Anew, out of the messages."""
+    with transaction(connection):
+        for trigger in _SEARCH_TRIGGERS:
+            connection.execute(f"DROP TRIGGER IF EXISTS {trigger}")
+        for statement in _statements(_SEARCH_INDEX):
+            connection.execute(statement)
+
+
 def _open(path: Path, migrations: Sequence[str]) -> sqlite3.Connection:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))  # SQLite itself would ask the umask
@@ -221,11 +236,7 @@ def _has_search_index(connection: sqlite3.Connection) -> bool:
             connection.execute(f"DROP TRIGGER IF EXISTS {trigger}")
         return False
     if found != len(_SEARCH_TRIGGERS):
-        with transaction(connection):
-            for trigger in _SEARCH_TRIGGERS:
-                connection.execute(f"DROP TRIGGER IF EXISTS {trigger}")
-            for statement in _statements(_SEARCH_INDEX):
-                connection.execute(statement)
+        make_search_index(connection)
     return True
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import json
+import logging
 import sqlite3
 import time
 from collections.abc import Callable, Mapping
@@ -19,10 +20,18 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from volunteer.client.conversation_database import open_database, storage_errors, transaction
+from volunteer.client.conversation_database import (
+    is_index_damage,
+    make_search_index,
+    open_database,
+    storage_errors,
+    transaction,
+)
 from volunteer.client.conversation_text import TooLong, checked_text, checked_title, excerpt, title_of, words_of
 from volunteer.client.routing import Hop
 from volunteer.errors import UserError
+
+logger = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
 
@@ -171,7 +180,16 @@ class Conversations:
 
         def call() -> _T:
             with storage_errors():
-                return act(store)
+                try:
+                    return act(store)
+                except sqlite3.DatabaseError as error:
+                    if not is_index_damage(error):
+                        raise
+                    logger.warning("The index of conversations is damaged (%s); it is made anew", error)
+                    store.make_search_index()
+                    return act(store)
+                except OverflowError:  # a number beyond SQLite's
+                    raise NotFound("There is no such conversation or message.") from None
 
         return await asyncio.get_running_loop().run_in_executor(self._thread, call)
 
@@ -206,6 +224,9 @@ class ConversationStore:
 
     def close(self) -> None:
         self._connection.close()
+
+    def make_search_index(self) -> None:
+        make_search_index(self._connection)
 
     # Conversations
 

@@ -278,6 +278,38 @@ def test_a_full_disk_is_said_and_the_file_stays_as_it_was(path: Path) -> None:
     asyncio.run(run())
 
 
+def test_a_damaged_index_is_made_anew(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    def damage(store: ConversationStore) -> None:
+        store._connection.execute("UPDATE message_text_data SET block = zeroblob(7) WHERE id > 10")
+
+    async def run() -> None:
+        async with Conversations(path) as conversations:
+            made = await conversations.run(lambda store: store.create(model="m"))
+            await conversations.run(lambda store: answered(store, store.ask(made.id, "Where is the harbour?")))
+            await conversations.run(damage)
+            await conversations.run(lambda store: store.delete(made.id))
+            assert await conversations.run(ConversationStore.recent) == []
+
+    asyncio.run(run())
+    assert caplog.text.count("made anew") == 1
+
+
+@pytest.mark.parametrize("number", [-1, 2**63 - 1, 2**63, 10**30])
+def test_numbers_that_are_no_ids_are_not_found(path: Path, number: int) -> None:
+    async def run() -> None:
+        async with Conversations(path) as conversations:
+            for act in (
+                lambda store: store.conversation(number),
+                lambda store: store.message(number),
+                lambda store: store.delete(number),
+                lambda store: store.ask(number, "q"),
+            ):
+                with pytest.raises(NotFound):
+                    await conversations.run(act)
+
+    asyncio.run(run())
+
+
 def test_the_loop_goes_on_while_the_file_is_busy_and_calls_keep_their_order(path: Path) -> None:
     async def run() -> list[int]:
         async with Conversations(path) as conversations:
@@ -424,7 +456,7 @@ class Trees(RuleBasedStateMachine):
 
 
 TestTrees = Trees.TestCase
-TestTrees.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)
+TestTrees.settings = settings(max_examples=30, stateful_step_count=20, deadline=None)
 
 
 # Sizes
