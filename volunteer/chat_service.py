@@ -27,12 +27,11 @@ from volunteer.client.answer_events import (
 from volunteer.client.chat import Answer, Sampling
 from volunteer.client.context_window import Fitted, Messages, fit
 from volunteer.client.conversation_export import to_markdown
+from volunteer.client.conversation_store import ConversationStore
 from volunteer.client.conversation_text import well_formed
-from volunteer.client.conversations import (
+from volunteer.client.conversation_values import (
     Branch,
     Conversation,
-    Conversations,
-    ConversationStore,
     Exchange,
     Figures,
     Found,
@@ -40,6 +39,7 @@ from volunteer.client.conversations import (
     NotFound,
     State,
 )
+from volunteer.client.conversations import Conversations
 from volunteer.client.routing import NoRoute
 from volunteer.errors import ConfigurationError, ExitCode, UserError
 

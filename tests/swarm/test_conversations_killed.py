@@ -10,7 +10,8 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from volunteer.client.conversations import ConversationStore, Role, State
+from volunteer.client.conversation_store import ConversationStore
+from volunteer.client.conversation_values import Role, State
 
 KILLS = 50
 
@@ -18,7 +19,8 @@ KILLS = 50
 WRITER = r"""
 import os, sys
 from pathlib import Path
-from volunteer.client.conversations import ConversationStore, Figures, State
+from volunteer.client.conversation_store import ConversationStore
+from volunteer.client.conversation_values import Figures, State
 
 def write(path):
     store = ConversationStore.of(path)

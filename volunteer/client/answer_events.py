@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Self
 
-from volunteer.client.conversations import Conversation, Figures, State
+from volunteer.client.conversation_values import Conversation, Figures, State
 
 MAX_PENDING = 256
 """What one watcher may leave unread; text counts once for each answer, however long it is."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from volunteer.client.conversation_text import TooLong
-from volunteer.client.conversations import Role
+from volunteer.client.conversation_values import Role
 
 Messages = Sequence[Mapping[str, str]]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 
-from volunteer.client.conversations import Branch, Message, Role, State
+from volunteer.client.conversation_values import Branch, Message, Role, State
 
 _ENDS = {
     State.GROWING: "The answer was still growing.",

@@ -25,8 +25,10 @@ from volunteer.client.answer_events import (
 )
 from volunteer.client.chat import Answer, Sampling
 from volunteer.client.conversation_database import StorageFull
+from volunteer.client.conversation_store import ConversationStore
 from volunteer.client.conversation_text import TooLong
-from volunteer.client.conversations import Conversations, ConversationStore, NotFound, State
+from volunteer.client.conversation_values import NotFound, State
+from volunteer.client.conversations import Conversations
 from volunteer.client.routing import Hop, NoRoute
 from volunteer.errors import ConfigurationError, Unavailable
 

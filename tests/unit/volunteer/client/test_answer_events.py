@@ -21,7 +21,7 @@ from volunteer.client.answer_events import (
     Subscription,
     Watchers,
 )
-from volunteer.client.conversations import Conversation, Figures, State
+from volunteer.client.conversation_values import Conversation, Figures, State
 
 
 def began(message_id: int) -> AnswerBegan:

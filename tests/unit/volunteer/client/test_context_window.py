@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from volunteer.client.context_window import Messages, fit
 from volunteer.client.conversation_text import TooLong
-from volunteer.client.conversations import Role
+from volunteer.client.conversation_values import Role
 
 
 class Tokens:

@@ -9,7 +9,8 @@ import pytest
 
 from volunteer.client import conversation_database
 from volunteer.client.conversation_database import MIGRATIONS, StorageFailed, open_database, storage_errors
-from volunteer.client.conversations import ConversationStore, Figures, State
+from volunteer.client.conversation_store import ConversationStore
+from volunteer.client.conversation_values import Figures, State
 from volunteer.errors import ConfigurationError
 
 

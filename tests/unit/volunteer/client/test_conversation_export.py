@@ -3,7 +3,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from volunteer.client.conversation_export import to_markdown
-from volunteer.client.conversations import ConversationStore, Figures, State
+from volunteer.client.conversation_store import ConversationStore
+from volunteer.client.conversation_values import Figures, State
 
 
 def test_the_current_branch_as_markdown(tmp_path: Path) -> None:
