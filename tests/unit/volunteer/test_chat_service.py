@@ -283,12 +283,19 @@ def test_stop_waits_for_no_swarm_that_does_not_listen(play: Play) -> None:
         conversation = await scene.new()
         await scene.service.ask(conversation, "Tell me all.")
         asked = await scene.asked()
+        subscription = scene.service.subscribe()
         asked.say("In the")
         await scene.service.stop(conversation)
         asked.say(" beginning")  # too late
+        subscription.close()
+        events = [event async for event in subscription if not isinstance(event, ConversationChanged)]
+        began, *pieces, ended = events
+        assert isinstance(began, AnswerBegan) and isinstance(ended, AnswerEnded)
+        assert pieces == [AnswerText(conversation, began.message_id, 0, "In the")]
         message = (await scene.service.open(conversation)).messages[-1]
         assert (message.text, message.state, message.figures.tokens) == ("In the", State.STOPPED, None)
         assert asked.stop.is_set()
+        assert asked.result.cancelled()
         await scene.service.ask(conversation, "Again.")
 
     play(scene, swarm={"heeds_stop": False}, stop_grace_s=0.001)
