@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import threading
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
@@ -13,6 +14,13 @@ from volunteer.client.servers import ServerTable
 from volunteer.swarm.node import NodeOptions, SwarmNode
 
 Result = TypeVar("Result")
+
+_STOP_POLL_S = 0.05
+"""How soon a caller who waits for the swarm notices that it was told to stop: a `threading.Event` cannot tell."""
+
+
+class Stopped(Exception):
+    """The caller was told to stop while it waited."""
 
 
 class _LoopThread:
@@ -29,11 +37,11 @@ class _LoopThread:
         self.loop.run_until_complete(cancel_other_tasks())
         self.loop.close()
 
-    def run(self, coroutine: Coroutine[Any, Any, Result]) -> Result:
+    def run(self, coroutine: Coroutine[Any, Any, Result], stop: threading.Event | None = None) -> Result:
         future = asyncio.run_coroutine_threadsafe(coroutine, self.loop)
         try:
-            return future.result()
-        except BaseException:  # Ctrl-C while waiting: the call is not wanted any more
+            return future.result() if stop is None else _result(future, stop)
+        except BaseException:  # Stopped, or Ctrl-C while waiting: the call is not wanted any more
             future.cancel()
             raise
 
@@ -70,9 +78,13 @@ class Connection:
         self.servers = ServerTable(self._node, prefix, num_blocks)
         self._closed = False
 
-    def run(self, coroutine: Coroutine[Any, Any, Result]) -> Result:
-        """Runs a coroutine in the node's loop and waits for what it returns or raises."""
-        return self._loop.run(coroutine)
+    def run(self, coroutine: Coroutine[Any, Any, Result], *, stop: threading.Event | None = None) -> Result:
+        """Runs a coroutine in the node's loop and waits for what it returns or raises.
+
+        Raises:
+            Stopped: `stop` was set before it ended; it is cancelled.
+        """
+        return self._loop.run(coroutine, stop)
 
     def schedule(self, function: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Starts a coroutine without waiting: safe in finalizers, from any thread, and after `close`."""
@@ -94,6 +106,16 @@ class Connection:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _result(future: concurrent.futures.Future[Result], stop: threading.Event) -> Result:
+    while not stop.is_set():
+        try:
+            return future.result(_STOP_POLL_S)
+        except TimeoutError:
+            if future.done():  # its own
+                raise
+    raise Stopped
 
 
 async def cancel_other_tasks() -> None:

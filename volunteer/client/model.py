@@ -7,6 +7,7 @@ the servers: going back in the cache is a rollback there, reordering it for beam
 from __future__ import annotations
 
 import copy
+import threading
 import weakref
 from collections.abc import Sequence
 from pathlib import Path
@@ -46,9 +47,10 @@ class BlockingSession:
     Use as `with`, or call `close`; one that is forgotten is closed when it is collected.
     """
 
-    def __init__(self, connection: Connection, session: Session):
+    def __init__(self, connection: Connection, session: Session, stop: threading.Event | None = None):
         self._connection = connection
         self._session = session
+        self._stop = stop
         self._finalizer = weakref.finalize(self, connection.schedule, session.close)
 
     @property
@@ -71,10 +73,14 @@ class BlockingSession:
         prompts: torch.Tensor | None = None,
         borders: list[torch.Tensor] | None = None,
     ) -> torch.Tensor:
-        """New tokens through the blocks; see `Session.step`. Gradients do not flow through it."""
+        """New tokens through the blocks; see `Session.step`. Gradients do not flow through it.
+
+        Raises:
+            Stopped: the session was given a `stop` that was set before the step ended.
+        """
         cpu_prompts = None if prompts is None else prompts.detach().cpu()
         outputs = self._connection.run(
-            self._session.step(hidden_states.detach().cpu(), prompts=cpu_prompts, borders=borders)
+            self._session.step(hidden_states.detach().cpu(), prompts=cpu_prompts, borders=borders), stop=self._stop
         )
         return outputs.to(hidden_states.device)
 
@@ -105,20 +111,22 @@ class SwarmCache(Cache):
     Args:
         model: whose session it is; it opens with the first forward pass.
         max_length: tokens that the sequence may grow to; servers are asked for room for so many.
+        stop: set from another thread, it ends the step that is under way with `Stopped`, and every later one.
     """
 
     is_compileable = False
 
-    def __init__(self, model: SwarmForCausalLM, max_length: int):
+    def __init__(self, model: SwarmForCausalLM, max_length: int, *, stop: threading.Event | None = None):
         super().__init__(layers=[])
         self.max_length = max_length
         self.session: BlockingSession | None = None
         self._model = model
+        self._stop = stop
 
     def open(self, left_padding: Sequence[int] | None) -> BlockingSession:
         """The session, made now if there is none."""
         if self.session is None:
-            self.session = self._model.session(max_length=self.max_length, left_padding=left_padding)
+            self.session = self._model.session(max_length=self.max_length, left_padding=left_padding, stop=self._stop)
         return self.session
 
     def close(self) -> None:
@@ -286,8 +294,9 @@ class SwarmForCausalLM(PreTrainedModel, GenerationMixin):
         start: int = 0,
         end: int | None = None,
         left_padding: Sequence[int] | None = None,
+        stop: threading.Event | None = None,
     ) -> BlockingSession:
-        """A new inference session through blocks `start:end`, by default all."""
+        """A new inference session through blocks `start:end`, by default all; `stop` interrupts its steps."""
         session = Session(
             self.connection.servers,
             start=start,
@@ -296,13 +305,14 @@ class SwarmForCausalLM(PreTrainedModel, GenerationMixin):
             left_padding=left_padding,
             wire=self.wire,
         )
-        return BlockingSession(self.connection, session)
+        return BlockingSession(self.connection, session, stop)
 
-    def likely_route(self, *, max_length: int) -> tuple[ServerRecord, ...]:
+    def likely_route(self, *, max_length: int, stop: threading.Event | None = None) -> tuple[ServerRecord, ...]:
         """What the servers announce that a session opened now would go through.
 
         Raises:
             NoRoute: some blocks are served by nobody.
+            Stopped: `stop` was set while a route was waited for.
         """
         servers = self.connection.servers
 
@@ -310,7 +320,7 @@ class SwarmForCausalLM(PreTrainedModel, GenerationMixin):
             route = await servers.route(0, servers.num_blocks, kv_tokens_needed=max_length)
             return tuple(servers.servers[hop.peer_id].record for hop in route.hops)
 
-        return self.connection.run(find())
+        return self.connection.run(find(), stop=stop)
 
     def blocks(
         self,
