@@ -1,0 +1,52 @@
+"""The key that programs show to be let in: a file of its owner's."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import secrets
+import stat
+from pathlib import Path
+
+from volunteer.errors import ConfigurationError
+
+_PREFIX = "sk-volunteer-"
+"""Some programs refuse keys that do not begin like OpenAI's."""
+_RANDOM_BYTES = 32
+_KEY = re.compile(r"[\x21-\x7e]{16,200}")
+"""Whatever a header can carry; a key that was chosen by hand must not be guessed."""
+
+
+def load_or_create_key(path: Path) -> str:
+    """The key in this file, which is made, for its owner alone, if it is not there.
+
+    Raises:
+        ConfigurationError: others can read the file, or there is no key in it.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        return _load(path)
+    key = _PREFIX + secrets.token_urlsafe(_RANDOM_BYTES)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
+    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            file.write(key + "\n")
+        # Unlike `os.replace` it fails where there is one: two programs that start at once agree on a key.
+        os.link(beside, path)
+    except FileExistsError:
+        return _load(path)
+    finally:
+        beside.unlink()
+    return key
+
+
+def _load(path: Path) -> str:
+    with path.open(encoding="ascii", errors="replace") as file:
+        if os.name == "posix" and stat.S_IMODE(os.fstat(file.fileno()).st_mode) & 0o077:
+            raise ConfigurationError(f"Others can read the API key in {path}. Remove it, and a new one is made.")
+        key = file.read(4096).strip()
+    if not _KEY.fullmatch(key):
+        raise ConfigurationError(f"There is no API key in {path}. Remove it, and a new one is made.")
+    return key
