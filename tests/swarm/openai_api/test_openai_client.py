@@ -1,92 +1,19 @@
-"""The official `openai` client against the endpoint, over a real swarm on loopback, beside `transformers` in this process."""
+"""The official `openai` client against the endpoint over a real swarm, beside `transformers` in this process."""
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import openai
 import pytest
 import torch
-import transformers
 
-from volunteer.client.answering import Answering
-from volunteer.client.chat import Chat, load_tokenizer
-from volunteer.openai_api.endpoint import Endpoint, EndpointSettings
-
-KEY = "sk-volunteer-test-key"
 MODEL = "SmolLM2-135M-Instruct"
-QUESTION = [{"role": "user", "content": "What is the capital of France?"}]
+QUESTION: Any = [{"role": "user", "content": "What is the capital of France?"}]
 PROSE = "The sun rises in the east and sets in the west. Plants turn its light into sugar, and animals eat the plants."
 CLOSE = 1e-3
-
-
-@pytest.fixture(scope="module")
-def open_chat(start_swarm: Callable[..., Any], smollm2: Path) -> Iterator[Callable[[], Chat]]:
-    swarm = start_swarm(smollm2, "0:15", "15:30")
-
-    def open_chat() -> Chat:
-        return Chat(swarm.client(), load_tokenizer(smollm2))
-
-    yield open_chat
-    for server in tuple(swarm.servers):
-        swarm.stop(server)
-
-
-class Served:
-    """An endpoint in the loop of the tests, and who answers behind it."""
-
-    def __init__(self, answering: Answering, endpoint: Endpoint):
-        self.answering = answering
-        self.endpoint = endpoint
-        self.url = endpoint.url
-
-
-@pytest.fixture(scope="module")
-def served(loop: asyncio.AbstractEventLoop, open_chat: Callable[[], Chat]) -> Iterator[Served]:
-    stop = asyncio.run_coroutine_threadsafe(_event(), loop).result()
-    ready: Any = asyncio.run_coroutine_threadsafe(_future(), loop).result()
-
-    async def serve() -> None:
-        async with Answering(open_chat) as answering, Endpoint(answering, EndpointSettings(MODEL, KEY, port=0)) as it:
-            ready.set_result(Served(answering, it))
-            await stop.wait()
-
-    serving = asyncio.run_coroutine_threadsafe(serve(), loop)
-    yield asyncio.run_coroutine_threadsafe(_result(ready), loop).result(60)
-    loop.call_soon_threadsafe(stop.set)
-    serving.result(60)
-
-
-async def _event() -> asyncio.Event:
-    return asyncio.Event()
-
-
-async def _future() -> asyncio.Future[Any]:
-    return asyncio.get_running_loop().create_future()
-
-
-async def _result(future: asyncio.Future[Any]) -> Any:
-    return await future
-
-
-@pytest.fixture
-def client(served: Served) -> Iterator[openai.OpenAI]:
-    with openai.OpenAI(base_url=served.url, api_key=KEY, max_retries=0) as client:
-        yield client
-
-
-@pytest.fixture(scope="module")
-def local(smollm2: Path) -> Any:
-    return transformers.AutoModelForCausalLM.from_pretrained(smollm2, dtype=torch.float32).eval()
-
-
-@pytest.fixture(scope="module")
-def tokenizer(smollm2: Path) -> Any:
-    return load_tokenizer(smollm2)
 
 
 def generated(local: Any, prompt_ids: torch.Tensor, new_tokens: int) -> list[int]:
@@ -202,9 +129,9 @@ def test_prompts_are_scored_as_by_transformers(
     assert found.token_logprobs[1:] == pytest.approx(right, abs=CLOSE)
     best = expected.amax(dim=-1).tolist()
     assert [max(top.values()) for top in found.top_logprobs[1:]] == pytest.approx(best, abs=CLOSE)
-    assert [choice.text[start:][: len(token)] for start, token in zip(found.text_offset, found.tokens, strict=True)] == (
-        found.tokens
-    )
+    assert [
+        choice.text[start:][: len(token)] for start, token in zip(found.text_offset, found.tokens, strict=True)
+    ] == (found.tokens)
 
 
 def test_prompts_come_in_all_forms(client: openai.OpenAI, tokenizer: Any) -> None:
@@ -241,3 +168,60 @@ def test_streamed_completions_echo_and_score_the_prompt(client: openai.OpenAI) -
         assert [value for each in scored for value in getattr(each, name)] == pytest.approx(
             getattr(whole.logprobs, name), abs=CLOSE
         ), name
+
+
+def wait_until(holds: Callable[[], bool], timeout_s: float) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_a_stream_that_is_closed_ends_its_answer(client: openai.OpenAI, served: Any) -> None:
+    stream = client.chat.completions.create(model=MODEL, messages=QUESTION, temperature=2, max_tokens=4000, stream=True)
+    next(iter(stream))
+    assert served.answering.num_asked == 1
+    stream.close()
+    wait_until(lambda: served.answering.num_asked == 0, timeout_s=2)  # 4,000 tokens take a minute
+
+
+def test_a_client_that_goes_ends_its_answer_in_the_midst_of_a_prompt(client: openai.OpenAI, served: Any) -> None:
+    long = " and".join(PROSE for _ in range(200))
+    with pytest.raises(openai.APITimeoutError):
+        client.completions.create(model=MODEL, prompt=long, max_tokens=1, echo=True, logprobs=1, timeout=0.7)
+    wait_until(lambda: served.answering.num_asked == 0, timeout_s=2)  # 5,000 tokens take ten seconds and more
+
+
+def test_a_prompt_that_is_too_long_is_refused(client: openai.OpenAI) -> None:
+    with pytest.raises(openai.BadRequestError, match="exceed this model's context of 8192") as refused:
+        client.completions.create(model=MODEL, prompt=PROSE, max_tokens=8192)
+    assert refused.value.code == "context_length_exceeded"
+
+
+def test_tokens_that_there_are_not_are_refused(client: openai.OpenAI) -> None:
+    with pytest.raises(openai.BadRequestError, match="numbered from 0 to 49151"):
+        client.completions.create(model=MODEL, prompt=[5, 10**6], max_tokens=1)
+    with pytest.raises(openai.BadRequestError, match="numbered from 0 to 49151"):
+        client.completions.create(model=MODEL, prompt=[5, 2**70], max_tokens=1, echo=True, stream=True)
+
+
+def test_half_a_character_is_refused(client: openai.OpenAI, served: Any) -> None:
+    body = b'{"model": "%s", "prompt": "a \\ud800 b", "max_tokens": 1}' % MODEL.encode()
+    with pytest.raises(openai.BadRequestError):
+        client.post("/completions", content=body, cast_to=object)
+
+
+def test_missing_blocks_are_named(start_swarm: Callable[..., Any], serve: Callable[..., Any], smollm2: Any) -> None:
+    swarm = start_swarm(smollm2, "0:15", "15:30")
+    served, client = serve(swarm, patience_s=0.5)
+    asked: Any = {"model": MODEL, "messages": QUESTION, "temperature": 2, "max_tokens": 4000}
+    stream = iter(client.chat.completions.create(stream=True, **asked))
+    next(stream)
+    swarm.stop(swarm.servers[1])
+    with pytest.raises(openai.APIError, match=r"blocks 15-29"):
+        list(stream)
+    for arguments in ({}, {"stream": True}):
+        with pytest.raises(openai.InternalServerError, match="No route: nobody serves blocks 15-29") as refused:
+            client.chat.completions.create(**asked, **arguments)
+        assert refused.value.status_code == 503
+    assert served.answering.num_asked == 0
