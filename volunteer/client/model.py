@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Self
 
 import torch
 from torch import nn
-from transformers import GenerationConfig, GenerationMixin, PreTrainedModel
+from transformers import GenerationConfig, GenerationMixin, LogitsProcessorList, PreTrainedModel
 from transformers.cache_utils import Cache
 from transformers.generation.configuration_utils import GenerationMode
 from transformers.modeling_outputs import CausalLMOutputWithPast
@@ -464,6 +464,10 @@ class SwarmForCausalLM(PreTrainedModel, GenerationMixin):
     def _get_candidate_generator(self, *, model_kwargs: dict[str, Any], **arguments: Any) -> Any:
         # They would be handed on to the draft model, which may be one that does not know them.
         known = {name: value for name, value in model_kwargs.items() if name != "argmax_only"}
+        if arguments["generation_config"].prompt_lookup_num_tokens is not None:
+            # It would try the processors on made-up logits, and draft only what they allow. Those that draw allow one
+            # token, and another of real logits. What is forbidden is rejected anyway when the draft is checked.
+            arguments["logits_processor"] = LogitsProcessorList()
         return super()._get_candidate_generator(model_kwargs=known, **arguments)
 
     def _init_weights(self, module: nn.Module) -> None:

@@ -19,11 +19,13 @@ class Asking:
     Args:
         answering: whom.
         metrics: count what was answered.
+        max_answers: at once, for all requests together.
     """
 
-    def __init__(self, answering: Answering, metrics: Metrics):
+    def __init__(self, answering: Answering, metrics: Metrics, *, max_answers: int):
         self._answering = answering
         self._metrics = metrics
+        self._turns = asyncio.Semaphore(max_answers)
 
     async def text_of(self, token_ids: Sequence[int]) -> str:
         """Tokens as text."""
@@ -47,9 +49,10 @@ class Asking:
 
         async def ask(index: int, question: Question) -> None:
             try:
-                answer = await self._answering.answer(
-                    question, on_piece=lambda piece: events.put_nowait((index, piece)), stop=threading.Event()
-                )
+                async with self._turns:
+                    answer = await self._answering.answer(
+                        question, on_piece=lambda piece: events.put_nowait((index, piece)), stop=threading.Event()
+                    )
             except Exception as error:
                 events.put_nowait((index, error))
                 return

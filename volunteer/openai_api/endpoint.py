@@ -62,7 +62,8 @@ class Endpoint:
     def __init__(self, answering: Answering, settings: EndpointSettings):
         self.metrics = Metrics(lambda: answering.num_asked, lambda: answering.is_open)
         self._settings = settings
-        app = Routes(settings.model, Asking(answering, self.metrics), self.metrics).app()
+        asking = Asking(answering, self.metrics, max_answers=settings.limits.max_answers)
+        app = Routes(settings.model, asking, self.metrics).app()
         self._guard = Guard(
             app, key=settings.key, limits=settings.limits, metrics=self.metrics, abort=self._abort_connection
         )

@@ -22,6 +22,8 @@ class Limits:
     """More digits and text than any model's context holds."""
     max_requests: int = 32
     """Being answered at once; more are asked to come again."""
+    max_answers: int = 6
+    """Being computed at once, for all requests together; fewer than `Answering` does, so that others get their turn."""
     body_timeout_s: float = 30.0
     """For all of the body to come."""
     write_timeout_s: float = 60.0

@@ -12,7 +12,7 @@ from volunteer.client.chat import Answer
 from volunteer.client.logprobs import ScoredToken
 
 _LEAST_LOGPROB = -9999.0
-"""For tokens that cannot be: JSON has no infinity."""
+"""For tokens that cannot be: JSON has neither infinity nor NaN."""
 
 
 def usage(answers: Sequence[Answer], choices_each: int) -> dict[str, int]:
@@ -115,6 +115,11 @@ def text_choice(
     return {"index": index, "text": text, "logprobs": logprobs, "finish_reason": finish_reason}
 
 
+def whole_text_choice(index: int, text: str, answer: Answer, *, with_logprobs: bool) -> dict[str, Any]:
+    logprobs = TextLogprobs().of((*answer.scored_prompt, *answer.scored)) if with_logprobs else None
+    return text_choice(index, text, logprobs=logprobs, finish_reason=answer.finish_reason)
+
+
 def _top(token: ScoredToken) -> dict[str, float | None] | None:
     """The likeliest tokens, and in any case the one that was taken; None where nothing comes before."""
     if token.logprob is None:
@@ -134,4 +139,6 @@ def _name(token: ScoredToken) -> str:
 
 
 def _finite(logprob: float | None) -> float | None:
-    return None if logprob is None else max(logprob, _LEAST_LOGPROB)
+    if logprob is None:
+        return None
+    return logprob if logprob > _LEAST_LOGPROB else _LEAST_LOGPROB  # NaN, of a server that lies, is not greater

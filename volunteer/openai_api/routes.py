@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
@@ -152,17 +153,16 @@ class Routes:
             return EventStream(self._completion_chunks(asked, questions, reply))
         answers = await self._asking.answers(questions)
         echoed = await self._echoed(asked, questions)
-        choices = []
-        for index, (answer, prompt_text) in enumerate(zip(answers, echoed, strict=True)):
-            logprobs = None
-            if asked.logprobs is not None:
-                logprobs = replies.TextLogprobs().of((*answer.scored_prompt, *answer.scored))
-            choices.append(
-                replies.text_choice(
-                    index, prompt_text + answer.text, logprobs=logprobs, finish_reason=answer.finish_reason
-                )
-            )
-        return JSONResponse(reply.whole(choices, replies.usage(answers, asked.choices_each)))
+
+        def whole() -> JSONResponse:
+            choices = [
+                replies.whole_text_choice(index, prompt + answer.text, answer, with_logprobs=asked.logprobs is not None)
+                for index, (answer, prompt) in enumerate(zip(answers, echoed, strict=True))
+            ]
+            return JSONResponse(reply.whole(choices, replies.usage(answers, asked.choices_each)))
+
+        # Log-probabilities of a long prompt are megabytes of JSON: the loop has others to look after.
+        return await asyncio.to_thread(whole)
 
     async def _completion_chunks(
         self, asked: CompletionRequest, questions: Sequence[Question], reply: Reply
