@@ -110,6 +110,16 @@ def test_logprobs_are_those_of_transformers(client: openai.OpenAI, tokenizer: An
         assert [each.logprob for each in token.top_logprobs] == pytest.approx(best, abs=CLOSE)
 
 
+def test_streamed_logprobs_are_the_same(client: openai.OpenAI) -> None:
+    asked: Any = {"model": MODEL, "messages": QUESTION, "temperature": 0, "max_tokens": 8, "stop": ["."]}
+    asked |= {"logprobs": True, "top_logprobs": 2}
+    whole = client.chat.completions.create(**asked).choices[0]
+    chunks = [chunk.choices[0] for chunk in client.chat.completions.create(stream=True, **asked)]
+    found = [token for chunk in chunks if chunk.logprobs for token in chunk.logprobs.content or ()]
+    assert whole.logprobs is not None and found == whole.logprobs.content
+    assert "".join(token.token for token in found) == whole.message.content
+
+
 @pytest.mark.parametrize("max_tokens", [0, 1, 5])
 def test_prompts_are_scored_as_by_transformers(
     client: openai.OpenAI, tokenizer: Any, local: Any, max_tokens: int
