@@ -30,6 +30,7 @@ from volunteer.control.lifecycle import Leaving, Lifecycle, Mode, Phase, Step, n
 from volunteer.control.limits import Verdict, budgets, decide
 from volunteer.control.messages import (
     AnyCommand,
+    ChatCommand,
     Done,
     Download,
     Finish,
@@ -50,6 +51,7 @@ from volunteer.errors import ExitCode, UserError
 from volunteer.events import Download as DownloadEvent
 from volunteer.events import Entered, Event, Failed, Listening, Paused, Planned, Reachable, Ready, Resumed, Stopped
 from volunteer.models.embedded import EMBEDDED_MODEL
+from volunteer.owner_services import OwnerServices, Swarm
 from volunteer.server.handler import Served
 from volunteer.serving import Leave, OnEvent, ServeOptions, serve
 from volunteer.settings import Settings, load_settings, reset_setting, save_settings, set_setting
@@ -102,6 +104,8 @@ class Worker:
         self._settings = load_settings(data_dir).settings
         self._options = options = serve_options(self._settings, chosen, data_dir)
         self._machine = Machine(data_dir, uses_gpu=options.device != "cpu" and torch.cuda.is_available())
+        self._served = Served()
+        self._owner = OwnerServices(data_dir, self._swarm, self._served.note_owner)
         self._verdict = Verdict()
         self._limits_changed = asyncio.Event()
         self._lifecycle = Lifecycle(wish=load_wish(data_dir))
@@ -112,7 +116,6 @@ class Worker:
         self._signal: int | None = None
         self._interrupts = 0
         self._was_paused = False
-        self._served = Served()
         self._rate = Rate()
         self._status = Status(
             state=self._lifecycle.state,
@@ -127,7 +130,8 @@ class Worker:
         """Does what the lifecycle says until it says to exit; returns the exit code."""
         self._catch_signals(asyncio.get_running_loop())
         stand_back(budgets(self._settings.limits).nice)
-        async with ControlServer(self._data_dir, self._answer) as control:
+        async with self._owner, ControlServer(self._data_dir, self._answer) as control:
+            await self._open_endpoint()
             await self._look_at_limits()
             watching = asyncio.create_task(self._watch_limits())
             try:
@@ -184,15 +188,31 @@ class Worker:
         self._verdict = decide(limits, readings, current_moment(), self._verdict)
         self._change(machine.limited(self._lifecycle, self._verdict.reason or None))
 
-    def _change_settings(self, settings: Settings) -> None:
+    async def _change_settings(self, settings: Settings) -> None:
         """Goes by other settings from now on; those of serving begin with the next stay, which begins at once."""
         save_settings(self._data_dir, settings)
-        self._settings = settings
+        before, self._settings = self._settings, settings
         self._limits_changed.set()
+        if settings.endpoint != before.endpoint:
+            await self._owner.open_endpoint(settings.endpoint)
         options = serve_options(settings, self._chosen, self._data_dir)
         if options != self._options:
             self._options = options
             self._change(machine.outdated(self._lifecycle))
+
+    # The owner's own questions
+
+    async def _open_endpoint(self) -> None:
+        """A port that is taken must not keep the worker from serving."""
+        try:
+            await self._owner.open_endpoint(self._settings.endpoint)
+        except UserError as error:
+            logger.warning("The endpoint cannot be opened: %s", error)
+
+    def _swarm(self) -> Swarm:
+        options = self._options
+        own = self._status.maddrs if self._lifecycle.phase is Phase.SERVING else ()
+        return Swarm(options.model, options.revision, options.dht_prefix, own or options.initial_peers)
 
     # The stay
 
@@ -243,6 +263,7 @@ class Worker:
             case Reachable(reach=reach, advice=advice):
                 changes = {"reach": reach, "advice": advice}
             case Ready():
+                free_memory()  # what loading left
                 self._change(machine.came_to(self._lifecycle, Phase.SERVING))
                 if self._was_paused:
                     self._was_paused = False
@@ -274,6 +295,7 @@ class Worker:
             "reason": now.reason,
             "until_s": self._until_s(),
             "cannot_tell": self._verdict.cannot_tell,
+            "endpoint": self._owner.endpoint_url,
             "mode": now.wish.mode,
             "mode_until_s": now.wish.until_s,
             "served_tokens": served.tokens,
@@ -311,15 +333,18 @@ class Worker:
             case Quit():
                 self._change(machine.quit_worker(self._lifecycle))
             case SetSetting(name=name, text=None):
-                self._change_settings(reset_setting(self._settings, name))
+                await self._change_settings(reset_setting(self._settings, name))
             case SetSetting(name=name, text=str(text)):
-                self._change_settings(set_setting(self._settings, name, text))
+                await self._change_settings(set_setting(self._settings, name, text))
             case Subscribe(topics=topics):
                 peer.topics = topics
+                peer.cancel_work()
                 if topics.status:
                     peer.post(StatusChanged(status=self.status()))
-            case _:
-                return Refused(id=command.id, message="This worker does not know that yet.", exit_code=ExitCode.USAGE)
+                if topics.chats:
+                    peer.do(self._owner.forward(peer))
+            case ChatCommand(action=action, arguments=arguments):
+                return Done(id=command.id, result=await self._owner.commands.run(action, arguments))
         return Done(id=command.id, result=self.status().model_dump(mode="json"))
 
     # Signals

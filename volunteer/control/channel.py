@@ -18,7 +18,7 @@ import socket
 import struct
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -117,8 +117,8 @@ class Peer:
 
     def __init__(self, writer: asyncio.StreamWriter):
         self.topics = Topic()
-        self.tasks: set[asyncio.Task[Any]] = set()
-        """What is done for this client alone; cancelled when it leaves."""
+        self._tasks: set[asyncio.Task[Any]] = set()
+        """What goes on for this client alone."""
         self._writer = writer
         self._lock = asyncio.Lock()
         self._latest: dict[type[Message], Message] = {}
@@ -144,11 +144,16 @@ class Peer:
         self._latest[type(message)] = message
         self._wake.set()
 
-    def do(self, work: Any) -> None:
-        """Runs a coroutine for as long as the client is there."""
+    def do(self, work: Coroutine[Any, Any, None]) -> None:
+        """Runs a coroutine for as long as the client is there, or until `cancel_work`."""
         task = asyncio.create_task(work)
-        self.tasks.add(task)
-        task.add_done_callback(self.tasks.discard)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def cancel_work(self) -> None:
+        """Ends what `do` began."""
+        for task in tuple(self._tasks):
+            task.cancel()
 
     async def send_posted(self) -> None:
         """Sends what was posted, until cancelled."""
@@ -239,7 +244,8 @@ class ControlServer:
         await peer.send(Welcome(version=PROTOCOL_VERSION, program_version=version, pid=os.getpid()))
         self._peers.add(peer)
         room = asyncio.Semaphore(_MAX_UNANSWERED)
-        peer.do(peer.send_posted())
+        sending = asyncio.create_task(peer.send_posted())
+        answering: set[asyncio.Task[None]] = set()
         try:
             while line := await _read_line(reader, MAX_COMMAND_BYTES):
                 try:
@@ -248,12 +254,15 @@ class ControlServer:
                     await peer.send(Refused(message=str(error), exit_code=ExitCode.USAGE))
                     continue
                 await room.acquire()
-                peer.do(self._answer(peer, command, room))
+                task = asyncio.create_task(self._answer(peer, command, room))
+                answering.add(task)
+                task.add_done_callback(answering.discard)
         except BadLine as error:
             await peer.send(Refused(message=str(error), exit_code=ExitCode.USAGE))
         finally:
             self._peers.discard(peer)
-            for task in tuple(peer.tasks):
+            peer.cancel_work()
+            for task in (sending, *answering):
                 task.cancel()
 
     async def _refusal(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Refused | None:

@@ -88,6 +88,11 @@ class Served:
     sessions: int = 0
     last_request_at: float | None = None
     """`time.monotonic()` of the end of the last one."""
+    owner: str | None = None
+    """The peer id under which this machine's own questions come; they are no service to others."""
+
+    def note_owner(self, peer_id: str) -> None:
+        self.owner = peer_id
 
 
 @dataclass(eq=False)
@@ -249,7 +254,7 @@ class BlockService:
                     return
                 if request is None or not request.tensors:
                     return
-                async with self._opened_session(request) as session:
+                async with self._opened_session(request, caller) as session:
                     session.requests.put_nowait(request)
                     reader = asyncio.create_task(_read_requests(stream, session.requests))
                     try:
@@ -293,7 +298,7 @@ class BlockService:
     # Sessions
 
     @contextlib.asynccontextmanager
-    async def _opened_session(self, request: Any) -> AsyncIterator[_Session]:
+    async def _opened_session(self, request: Any, caller: str) -> AsyncIterator[_Session]:
         if not self._accepts_sessions:
             raise TooBusy(f"{LEAVING} and takes no new sessions")
         opening = self._parser.opening(request)
@@ -305,14 +310,15 @@ class BlockService:
             max_length=opening.max_length,
             left_padding=opening.left_padding,
         )
-        async with self._room(opening, cache) as room:
+        is_owners = caller == self.served.owner
+        async with self._room(opening, cache, is_owners=is_owners) as room:
             if session_id in self._sessions:
                 raise BadMessage(f"session id {session_id} is not unique")
             session = _Session(opening, room)
             self._all_sessions.add(session)
             if session_id is not None:
                 self._sessions[session_id] = session
-            self.served.sessions += 1
+            self.served.sessions += not is_owners
             try:
                 yield session
             finally:
@@ -321,13 +327,14 @@ class BlockService:
                     del self._sessions[session_id]
 
     @contextlib.asynccontextmanager
-    async def _room(self, opening: Opening, cache: SessionCache) -> AsyncIterator[KVSession]:
+    async def _room(self, opening: Opening, cache: SessionCache, *, is_owners: bool) -> AsyncIterator[KVSession]:
         try:
             async with self._scheduler.session(
                 cache,
                 first_tokens=opening.first_tokens,
                 can_replay=opening.can_replay,
                 timeout_s=opening.alloc_timeout_s,
+                is_owners=is_owners,
             ) as room:
                 yield room
         except (KVRoomFull, SessionEvicted) as error:
@@ -368,8 +375,9 @@ class BlockService:
             reorder=step.reorder,
             start_from_position=step.start_from_position,
         )
-        self.served.tokens += outputs.shape[0] * outputs.shape[1]
-        self.served.last_request_at = time.monotonic()
+        if not session.room.is_owners:
+            self.served.tokens += outputs.shape[0] * outputs.shape[1]
+            self.served.last_request_at = time.monotonic()
         return outputs, step.prompts is None
 
     def _push_outputs(self, to: NextServer, request: Any, packed: Any, metadata: dict[str, Any]) -> None:

@@ -65,6 +65,7 @@ class Waiting:
     left: int
     """Those of them that are still to be computed."""
     blocks: tuple[int, int]
+    is_owners: bool = False
 
     @property
     def is_decode(self) -> bool:
@@ -76,9 +77,12 @@ def plan_tick(waiting: Sequence[Waiting], *, prefill_tokens: int) -> dict[int, i
 
     Short steps go first, all of them. Long ones get `prefill_tokens` in their order, and a quarter of it in a tick that
     somebody waits for: whoever comes while a long prompt is computed waits for the rest of one tick, not for another as
-    long. All steps of a tick run through the same blocks: those of the first to go.
+    long. All steps of a tick run through the same blocks: those of the first to go. The owner of this machine goes before
+    all others, whose prompts then get what is left of the tick.
     """
-    by_urgency = sorted(range(len(waiting)), key=lambda index: not waiting[index].is_decode)
+    by_urgency = sorted(
+        range(len(waiting)), key=lambda index: (not waiting[index].is_owners, not waiting[index].is_decode)
+    )
     planned: dict[int, int] = {}
     budget = prefill_tokens
     for index in by_urgency:
@@ -87,10 +91,10 @@ def plan_tick(waiting: Sequence[Waiting], *, prefill_tokens: int) -> dict[int, i
             continue
         if step.is_decode:
             planned[index] = step.left
-            budget = prefill_tokens // 4
+            budget = min(budget, prefill_tokens // 4)
             continue
         if budget <= 0:
-            break
+            continue
         tokens = min(step.left, max(1, budget // step.rows))
         planned[index] = tokens
         budget -= tokens * step.rows
@@ -126,6 +130,8 @@ class KVSession:
     can_replay: bool
     """Its client begins again by itself when its room was taken."""
     number: int
+    is_owners: bool = False
+    """Of the owner of this machine, who goes first on it."""
     is_evicted: bool = False
     answered_at: float = field(default_factory=time.monotonic)
     think_s: float | None = None
@@ -154,7 +160,8 @@ class _Step:
     @property
     def waiting(self) -> Waiting:
         cache, whole = self.session.cache, self.hidden_states.shape[1]
-        return Waiting(len(cache.rows), whole, whole - self.done, (cache.start, cache.end))
+        blocks = cache.start, cache.end
+        return Waiting(len(cache.rows), whole, whole - self.done, blocks, self.session.is_owners)
 
     @property
     def first_length(self) -> int:
@@ -271,7 +278,13 @@ class Scheduler:
 
     @contextlib.asynccontextmanager
     async def session(
-        self, cache: SessionCache, *, first_tokens: int, can_replay: bool, timeout_s: float = 0.0
+        self,
+        cache: SessionCache,
+        *,
+        first_tokens: int,
+        can_replay: bool,
+        timeout_s: float = 0.0,
+        is_owners: bool = False,
     ) -> AsyncIterator[KVSession]:
         """Admits a session when there is room for its first step, and gives all its room back at the end.
 
@@ -300,7 +313,7 @@ class Scheduler:
                 # Not longer: sessions fall silent without a word.
                 async with asyncio.timeout(min(left_s, _MIN_IDLE_S)):
                     await self._room_waiters.wait()
-        session = KVSession(cache, can_replay, next(self._numbers), answered_at=self._clock())
+        session = KVSession(cache, can_replay, next(self._numbers), is_owners, answered_at=self._clock())
         self._sessions[session.number] = session
         try:
             yield session
@@ -479,7 +492,7 @@ class Scheduler:
         return True
 
     def _silent(self, idle_s: float) -> list[KVSession]:
-        """Sessions that have had no step for so long and can begin again, the most silent first."""
+        """Sessions that have had no step for so long and can begin again, the most silent first, the owner's last."""
         busy = {step.session for step in self._steps}
         before = self._clock() - idle_s
         silent = [
@@ -487,7 +500,7 @@ class Scheduler:
             for session in self._sessions.values()
             if session.can_replay and session not in busy and session.answered_at < before
         ]
-        return sorted(silent, key=lambda session: session.answered_at)
+        return sorted(silent, key=lambda session: (session.is_owners, session.answered_at))
 
     def _resolve_shortage(self) -> bool:
         """When no step finds room: ends the youngest session that waits, once the others will not free any."""
@@ -499,7 +512,7 @@ class Scheduler:
         if others_hold and self._clock() - min(step.arrived_at for step in pending) < _SHORTAGE_TIMEOUT_S:
             return False
         # The one that loses least: it can begin again by itself if there is one such, and it has come last.
-        youngest = max(waiting, key=lambda session: (session.can_replay, session.number))
+        youngest = max(waiting, key=lambda session: (not session.is_owners, session.can_replay, session.number))
         error = SessionEvicted() if youngest.can_replay else KVRoomFull("This server has run out of KV room")
         self._evict(youngest, error)
         return True

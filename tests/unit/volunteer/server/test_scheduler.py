@@ -27,8 +27,17 @@ NewEngine = Callable[..., Any]
 # Planning
 
 
-def waiting(left: int = 1, rows: int = 1, blocks: tuple[int, int] = (0, 4)) -> Waiting:
-    return Waiting(rows, left, left, blocks)
+def waiting(left: int = 1, rows: int = 1, blocks: tuple[int, int] = (0, 4), *, is_owners: bool = False) -> Waiting:
+    return Waiting(rows, left, left, blocks, is_owners)
+
+
+def test_the_owner_goes_first_and_the_others_get_what_is_left() -> None:
+    long = waiting(1000)
+    assert plan_tick([long, waiting(1000, is_owners=True)], prefill_tokens=400) == {1: 400}
+    assert plan_tick([long, waiting(300, is_owners=True), waiting()], prefill_tokens=400) == {1: 300, 2: 1, 0: 100}
+    elsewhere = waiting(blocks=(4, 8))
+    assert plan_tick([elsewhere, elsewhere, waiting(1000, is_owners=True)], prefill_tokens=400) == {2: 400}
+    assert plan_tick([waiting(), long, waiting(is_owners=True)], prefill_tokens=400) == {2: 1, 0: 1, 1: 100}
 
 
 def test_nothing_waits_and_nothing_is_planned() -> None:

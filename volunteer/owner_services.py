@@ -1,0 +1,203 @@
+"""What the owner's own programs get from the worker besides serving: answers of the swarm, conversations, the endpoint.
+
+The swarm is asked by a peer of its own, which is started with the first question and stopped when nobody has asked for
+a while: a node cannot dial itself, and whoever only gives pays for no client.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import TypeAdapter, ValidationError, validate_call
+
+from volunteer.chat_service import ChatService
+from volunteer.client.answer_events import Subscription
+from volunteer.client.answering import Answering, Question
+from volunteer.client.chat import Chat, load_tokenizer
+from volunteer.client.conversations import Conversations
+from volunteer.client.model import SwarmForCausalLM
+from volunteer.control.channel import Peer
+from volunteer.control.messages import ChatEvent
+from volunteer.errors import ConfigurationError
+from volunteer.openai_api.endpoint import Endpoint
+from volunteer.openai_api.endpoint import EndpointSettings as Offer
+from volunteer.openai_api.key import load_or_create_key
+from volunteer.settings import EndpointSettings, peers_file
+from volunteer.swarm_model import open_swarm_model
+
+CONVERSATIONS_FILE = "conversations.sqlite"
+KEY_FILE = "endpoint.key"
+_PATIENCE_S = 3600.0
+"""An answer waits so long for blocks that nobody serves; its owner sees which, and may stop it."""
+
+logger = logging.getLogger(__name__)
+
+_to_json: TypeAdapter[Any] = TypeAdapter(Any)
+
+
+@dataclasses.dataclass(frozen=True)
+class Swarm:
+    """Which model is asked, and through whom."""
+
+    model: str
+    revision: str | None
+    dht_prefix: str | None
+    initial_peers: tuple[str, ...]
+
+
+class OwnerServices:
+    """Use as `async with`.
+
+    Args:
+        swarm: as it is when a question comes; the worker's own node is the nearest peer while it is there.
+        on_owner: told the peer id under which the owner's questions come, from any thread.
+    """
+
+    def __init__(self, data_dir: Path, swarm: Callable[[], Swarm], on_owner: Callable[[str], None]):
+        self._data_dir = data_dir
+        self._swarm = swarm
+        self._on_owner = on_owner
+        self._answering = Answering(self._open_chat)
+        self._conversations = Conversations(data_dir / CONVERSATIONS_FILE)
+        self.chats = ChatService(
+            self._conversations, self._answering, lambda messages, sampling: Question(sampling, messages=messages)
+        )
+        self.commands = ChatCommands(self.chats)
+        self._stack = contextlib.AsyncExitStack()
+        self._endpoint: contextlib.AsyncExitStack | None = None
+        self.endpoint_url: str | None = None
+
+    async def __aenter__(self) -> Self:
+        async with contextlib.AsyncExitStack() as stack:
+            await stack.enter_async_context(self._answering)
+            await stack.enter_async_context(self._conversations)
+            await stack.enter_async_context(self.chats)
+            stack.push_async_callback(self.close_endpoint)
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
+
+    async def open_endpoint(self, settings: EndpointSettings) -> None:
+        """Opens the endpoint as the settings say, or closes it.
+
+        Raises:
+            UserError: the port is taken, or the key is no secret.
+        """
+        await self.close_endpoint()
+        if not settings.enabled:
+            return
+        key = load_or_create_key(self._data_dir / KEY_FILE) if settings.require_key else None
+        offer = Offer(model=self._swarm().model, key=key, host=settings.host, port=settings.port)
+        async with contextlib.AsyncExitStack() as stack:
+            endpoint = await stack.enter_async_context(Endpoint(self._answering, offer))
+            self.endpoint_url = endpoint.url
+            self._endpoint = stack.pop_all()
+
+    async def close_endpoint(self) -> None:
+        """Answers that are under way end in an error that says why."""
+        endpoint, self._endpoint, self.endpoint_url = self._endpoint, None, None
+        if endpoint is not None:
+            await endpoint.aclose()
+
+    async def forward(self, peer: Peer) -> None:
+        """Sends a client of the control channel what happens in the chats, until it is cancelled."""
+        subscription: Subscription = self.chats.subscribe()
+        try:
+            async for event in subscription:
+                name = _snake(type(event).__name__)
+                await peer.send(ChatEvent(event=name, data=_to_json.dump_python(event, mode="json")))
+        except ConnectionError as error:
+            logger.debug("A client of the chats left: %s", error)
+        finally:
+            subscription.close()
+
+    def _open_chat(self) -> Chat:
+        swarm = self._swarm()
+        opened = open_swarm_model(
+            swarm.model,
+            models_dir=self._data_dir / "models",
+            revision=swarm.revision,
+            dht_prefix=swarm.dht_prefix,
+        )
+        model = SwarmForCausalLM.join(
+            opened,
+            initial_peers=swarm.initial_peers,
+            peers_file=peers_file(self._data_dir, opened.dht_prefix),
+        )
+        servers = model.connection.servers
+        servers.patience_s = _PATIENCE_S
+        servers.on_no_route = self.chats.note_route
+        self._on_owner(servers.node.peer_id)
+        return Chat(model, load_tokenizer(opened.checkpoint.folder))
+
+
+class ChatCommands:
+    """The chat service by name, for what comes over the control channel."""
+
+    def __init__(self, chats: ChatService[Question]):
+        @validate_call
+        async def create(model: str, system_prompt: str = "", sampling: dict[str, Any] | None = None) -> Any:
+            return await chats.create(model=model, system_prompt=system_prompt, sampling=sampling)
+
+        @validate_call
+        async def open_branch(conversation_id: int, limit: int | None = 200, before: int | None = None) -> Any:
+            return await chats.open(conversation_id, limit=limit, before=before)
+
+        @validate_call
+        async def configure(
+            conversation_id: int,
+            model: str | None = None,
+            system_prompt: str | None = None,
+            sampling: dict[str, Any] | None = None,
+        ) -> Any:
+            return await chats.configure(conversation_id, model=model, system_prompt=system_prompt, sampling=sampling)
+
+        @validate_call
+        async def recent(limit: int = 50, after: int | None = None) -> Any:
+            last = None if after is None else (await chats.open(after, limit=1)).conversation
+            return await chats.recent(limit=limit, after=last)
+
+        self._actions: dict[str, Callable[..., Any]] = {
+            "recent": recent,
+            "search": validate_call(chats.search),
+            "create": create,
+            "open": open_branch,
+            "rename": validate_call(chats.rename),
+            "configure": configure,
+            "choose": validate_call(chats.choose),
+            "delete": validate_call(chats.delete),
+            "export": validate_call(chats.export),
+            "ask": validate_call(chats.ask),
+            "edit": validate_call(chats.edit),
+            "regenerate": validate_call(chats.regenerate),
+            "stop": validate_call(chats.stop),
+        }
+
+    async def run(self, action: str, arguments: dict[str, Any]) -> Any:
+        """The result as plain JSON.
+
+        Raises:
+            ConfigurationError: there is no such action, or it takes other arguments.
+            UserError: as the chat service.
+        """
+        call = self._actions.get(action)
+        if call is None:
+            raise ConfigurationError(f"The chats know no {action[:80]!r}.")
+        try:
+            result = await call(**arguments)
+        except ValidationError as error:
+            first = error.errors(include_input=False, include_url=False)[0]
+            where = ".".join(map(str, first["loc"]))
+            raise ConfigurationError(f"{action} does not take this ({where}: {first['msg']}).") from error
+        return _to_json.dump_python(result, mode="json")
+
+
+def _snake(name: str) -> str:
+    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name).removeprefix("_")
