@@ -111,7 +111,9 @@ def test_a_shell_completes_options_choices_and_files(shell: Shell, complete: Com
     assert complete(shell, "volunteer bench --quant") == ["bench", "--quantization"]
     assert complete(shell, "volunteer bench --quantization nf") == ["bench", "--quantization", "nf4"]
     assert complete(shell, "volunteer bench --report num") == ["bench", "--report", "numbers.json"]
-    assert complete(shell, "volunteer --data-dir no") == ["--data-dir", "notes/"]
+    # zsh takes the slash away again when the line ends there.
+    option, folder = complete(shell, "volunteer --data-dir no")
+    assert (option, folder.rstrip("/")) == ("--data-dir", "notes")
 
 
 @pytest.mark.parametrize("shell", SHELLS)
