@@ -75,6 +75,14 @@ def _run(options: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
             return _verb(options)
         case "config":
             return _config(options)
+        case "service":
+            return _service(options)
+        case "logs":
+            return _logs(options)
+        case "doctor":
+            return _doctor(options)
+        case "completion":
+            return _completion(options)
     raise AssertionError(f"no role for {options.command}")
 
 
@@ -161,7 +169,22 @@ def _add_verbs(commands: Any) -> list[argparse.ArgumentParser]:
     config.add_argument("value", nargs="?", metavar="VALUE")
     for command in (status, pause, mode, resume, finish, config):
         command.add_argument("--json", action="store_true")
-    return [status, pause, mode, resume, finish, quit_parser, config]
+    service = commands.add_parser("service", help="start with the computer: shows what it will write, and asks")
+    service.add_argument("action", choices=["install", "remove"])
+    service.add_argument("--kind", choices=["user", "system", "launchd", "autostart"], help="(default: what fits here)")
+    service.add_argument("--yes", action="store_true", help="do not ask")
+    logs = commands.add_parser("logs", help="what the worker has logged")
+    logs.add_argument("-f", "--follow", action="store_true", help="go on showing it")
+    logs.add_argument("-n", "--lines", type=_count, default=50, metavar="N")
+    doctor = commands.add_parser("doctor", help="checks this computer, and says what to do")
+    doctor.add_argument("--json", action="store_true")
+    doctor.add_argument("--online", action="store_true", help="also try to reach the model hub")
+    doctor.add_argument(
+        "--report", type=Path, metavar="FILE", help="write all of it, without secrets, to be shown to others"
+    )
+    completion = commands.add_parser("completion", help="a script that completes commands in your shell")
+    completion.add_argument("shell", choices=["bash", "zsh", "fish"])
+    return [status, pause, mode, resume, finish, quit_parser, config, service, logs, doctor, completion]
 
 
 def _add_bench(commands: Any) -> argparse.ArgumentParser:
@@ -581,6 +604,55 @@ def _config(options: argparse.Namespace) -> int:
         case ("reset", str(name), None):
             return change_setting(data_dir, name, None, out=_print)
     raise ConfigurationError("Write config list, config get NAME, config set NAME VALUE or config reset NAME.")
+
+
+def _service(options: argparse.Namespace) -> int:
+    from volunteer.service import Kind, default_kind, install, remove
+
+    kind = Kind(options.kind) if options.kind else default_kind()
+    ask = input if sys.stdin.isatty() else None
+    if options.action == "remove":
+        return remove(kind, consent=options.yes, out=sys.stdout, ask=ask)
+    data_dir = Path(options.data_dir) if options.data_dir else None
+    return install(kind, data_dir=data_dir, consent=options.yes, out=sys.stdout, ask=ask)
+
+
+def _logs(options: argparse.Namespace) -> int:
+    from volunteer.logs import follow, log_path
+
+    for line in follow(log_path(default_data_dir()), options.lines, None if options.follow else lambda: False):
+        _print(line)
+    return ExitCode.OK
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from volunteer.doctor import run
+    from volunteer.verbs import worker_status
+
+    data_dir = default_data_dir()
+
+    def answers() -> bool:
+        try:
+            worker_status(data_dir)
+        except UserError:
+            return False
+        return True
+
+    return run(
+        data_dir,
+        out=sys.stdout,
+        online=options.online,
+        as_json=options.json,
+        report_file=options.report,
+        worker_answers=answers,
+    )
+
+
+def _completion(options: argparse.Namespace) -> int:
+    from volunteer.completion import completion_script
+
+    _print(completion_script(_parser(), options.shell))
+    return ExitCode.OK
 
 
 def _print(text: str) -> None:

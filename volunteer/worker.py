@@ -35,6 +35,7 @@ from volunteer.control.messages import (
     Download,
     Finish,
     GetStatus,
+    LogLine,
     Pause,
     Quit,
     Refused,
@@ -50,6 +51,7 @@ from volunteer.control.wish_file import load_wish, save_wish
 from volunteer.errors import ExitCode, UserError
 from volunteer.events import Download as DownloadEvent
 from volunteer.events import Entered, Event, Failed, Listening, Paused, Planned, Reachable, Ready, Resumed, Stopped
+from volunteer.logs import LogMemory, LogRecord, logging_to_files
 from volunteer.models.embedded import EMBEDDED_MODEL
 from volunteer.owner_services import OwnerServices, Swarm
 from volunteer.server.handler import Served
@@ -62,6 +64,8 @@ _LIMITS_S = 5.0
 _RATE_S = 10.0
 """Served tokens a second are those of so long."""
 _OPEN_FILES = 8192
+_UNSENT_LINES = 1000
+"""Of the log, for one client."""
 
 logger = logging.getLogger(__name__)
 
@@ -84,8 +88,8 @@ async def run_worker(
     """
     _allow_open_files(_OPEN_FILES)
     try:
-        with _only_worker(data_dir):
-            return await Worker(data_dir, chosen, on_event, waits_when_failed=waits_when_failed).run()
+        with _only_worker(data_dir), logging_to_files(data_dir) as log:
+            return await Worker(data_dir, chosen, on_event, log, waits_when_failed=waits_when_failed).run()
     except UserError as error:
         on_event(Failed(str(error)))
         return error.exit_code
@@ -95,9 +99,16 @@ class Worker:
     """One per data folder and process; see the module."""
 
     def __init__(
-        self, data_dir: Path, chosen: Mapping[str, Any], on_event: OnEvent, *, waits_when_failed: bool = False
+        self,
+        data_dir: Path,
+        chosen: Mapping[str, Any],
+        on_event: OnEvent,
+        log: LogMemory,
+        *,
+        waits_when_failed: bool = False,
     ):
         self._data_dir = data_dir
+        self._log = log
         self._chosen = chosen
         self._on_event = on_event
         self._waits_when_failed = waits_when_failed
@@ -343,9 +354,30 @@ class Worker:
                     peer.post(StatusChanged(status=self.status()))
                 if topics.chats:
                     peer.do(self._owner.forward(peer))
+                if topics.logs:
+                    peer.do(self._forward_log(peer))
             case ChatCommand(action=action, arguments=arguments):
                 return Done(id=command.id, result=await self._owner.commands.run(action, arguments))
         return Done(id=command.id, result=self.status().model_dump(mode="json"))
+
+    async def _forward_log(self, peer: Peer) -> None:
+        """Sends what was logged and what will be; a client that is slower than the log misses lines of it."""
+        loop = asyncio.get_running_loop()
+        lines: asyncio.Queue[LogRecord] = asyncio.Queue(_UNSENT_LINES)
+
+        def put(record: LogRecord) -> None:
+            with contextlib.suppress(asyncio.QueueFull):
+                lines.put_nowait(record)
+
+        def take(record: LogRecord) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop has ended
+                loop.call_soon_threadsafe(put, record)
+
+        with contextlib.suppress(ConnectionError), self._log.listening(take) as remembered:
+            for record in remembered:
+                await peer.send(LogLine(**dataclasses.asdict(record)))
+            while True:
+                await peer.send(LogLine(**dataclasses.asdict(await lines.get())))
 
     # Signals
 
@@ -438,7 +470,7 @@ def _allow_open_files(wanted: int) -> None:
 
 @contextlib.contextmanager
 def _only_worker(data_dir: Path) -> Iterator[None]:
-    data_dir.mkdir(parents=True, exist_ok=True)
+    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     lock = filelock.FileLock(data_dir / "worker.lock", timeout=0)
     try:
         lock.acquire()

@@ -17,12 +17,14 @@ import psutil
 import pytest
 
 from volunteer.client.model import SwarmForCausalLM
-from volunteer.control.channel import CommandRefused, ControlClient, NotRunning
+from volunteer.control.channel import CommandRefused, ControlClient, NotRunning, Place
 from volunteer.control.lifecycle import Mode, State
 from volunteer.control.messages import (
     Command,
     Finish,
     GetStatus,
+    Hello,
+    LogLine,
     Pause,
     Quit,
     Resume,
@@ -32,6 +34,7 @@ from volunteer.control.messages import (
     StatusChanged,
     Subscribe,
     Topic,
+    encode,
 )
 from volunteer.local_swarm import Worker
 from volunteer.settings import Settings, load_settings
@@ -202,6 +205,28 @@ def test_kill_leaves_a_folder_that_the_next_worker_takes(worker: Worker, random_
     with Worker(arguments, data_dir) as again:
         again.wait_for("ready")
         assert ask(data_dir, GetStatus()).state is State.SERVING
+
+
+def test_the_log_is_in_a_file_and_follows_a_client(worker: Worker, tmp_path: Path) -> None:
+    data_dir = tmp_path / "worker"
+
+    async def run() -> list[LogLine]:
+        lines: asyncio.Queue[Any] = asyncio.Queue()
+        async with ControlClient(data_dir, on_event=lines.put_nowait) as client:
+            await client.request(Subscribe(topics=Topic(logs=True)))
+            reader, writer = await asyncio.open_unix_connection(Place.read(data_dir).address.removeprefix("unix:"))
+            writer.write(encode(Hello(token="wrong", version=1)))  # noqa: S106
+            await reader.read()
+            writer.close()
+            async with asyncio.timeout(20):
+                while True:
+                    line = await lines.get()
+                    if "wrong" in line.text:
+                        return [line]
+
+    (line,) = asyncio.run(run())
+    assert line.level.startswith("WARN") and line.topic == "control" and line.number > 0
+    assert "The token is wrong" in (data_dir / "logs" / "worker.log").read_text()
 
 
 def test_settings_take_effect_at_once(worker: Worker, tmp_path: Path) -> None:

@@ -191,7 +191,13 @@ class StatusChanged(Message):
 
 
 class LogLine(Message):
+    """One record of the log, without secrets; a gap in the numbers is what this client was too slow for."""
+
     type: Literal["log"] = "log"
+    number: int = 0
+    time_s: float = 0.0
+    level: str = ""
+    topic: str = ""
     text: str
 
 

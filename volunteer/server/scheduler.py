@@ -77,8 +77,8 @@ def plan_tick(waiting: Sequence[Waiting], *, prefill_tokens: int) -> dict[int, i
 
     Short steps go first, all of them. Long ones get `prefill_tokens` in their order, and a quarter of it in a tick that
     somebody waits for: whoever comes while a long prompt is computed waits for the rest of one tick, not for another as
-    long. All steps of a tick run through the same blocks: those of the first to go. The owner of this machine goes before
-    all others, whose prompts then get what is left of the tick.
+    long. All steps of a tick run through the same blocks: those of the first to go. The owner of this machine goes
+    before all others, whose prompts then get what is left of the tick.
     """
     by_urgency = sorted(
         range(len(waiting)), key=lambda index: (not waiting[index].is_owners, not waiting[index].is_decode)
