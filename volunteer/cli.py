@@ -143,7 +143,7 @@ def _parser() -> argparse.ArgumentParser:
     gpus.add_argument("--json", action="store_true")
     bench = _add_bench(commands)
     # How a supervisor starts this program: as --no-gui, but what its owner can mend is waited for.
-    worker = commands.add_parser("worker", help=argparse.SUPPRESS)
+    worker = commands.add_parser("worker")
     for command in (demo, chat, swarm, gpus, bench, worker, *_add_verbs(commands)):
         _add_common(command, suppress=True)
     _take_environment(parser)
@@ -436,11 +436,13 @@ def _chat(options: argparse.Namespace) -> int:
         temperature=options.temperature,
         top_p=options.top_p,
         seed=options.seed,
+        shrink_to_fit=True,
     )
     opened = _open_model(options)
     speculation = _speculation(options, opened)
     remembered = peers_file(default_data_dir(), opened.dht_prefix)
-    with SwarmForCausalLM.join(opened, initial_peers=options.initial_peers or (), peers_file=remembered) as model:
+    peers = options.initial_peers or _own_worker()
+    with SwarmForCausalLM.join(opened, initial_peers=peers, peers_file=remembered) as model:
         model.connection.servers.patience_s = _CHAT_PATIENCE_S
         model.connection.servers.on_no_route = _NoRouteNotice()
         chat = Chat(model, load_tokenizer(opened.checkpoint.folder), speculation)
@@ -449,6 +451,16 @@ def _chat(options: argparse.Namespace) -> int:
             _answer(chat, [*system, {"role": "user", "content": options.prompt}], sampling, raw=options.raw)
             return ExitCode.OK
         return _converse(chat, system, sampling, raw=options.raw)
+
+
+def _own_worker() -> tuple[str, ...]:
+    """The addresses of the worker that runs on this data folder: through it the swarm is found, too."""
+    from volunteer.verbs import worker_status
+
+    try:
+        return worker_status(default_data_dir()).maddrs
+    except UserError:
+        return ()
 
 
 class _NoRouteNotice:
@@ -528,11 +540,12 @@ def _swarm(options: argparse.Namespace) -> int:
     from volunteer.server.block_selection import missing_blocks
     from volunteer.swarm.records import blocks_in_words
 
-    if not options.initial_peers:
-        raise ConfigurationError("Say which swarm to look at with --initial-peers.")
+    initial_peers = options.initial_peers or _own_worker()
+    if not initial_peers:
+        raise ConfigurationError("No worker is running; say which swarm to look at with --initial-peers.")
     model = _open_model(options)
     num_blocks = model.family.num_blocks
-    with Connection(options.initial_peers, model.dht_prefix, num_blocks) as connection:
+    with Connection(initial_peers, model.dht_prefix, num_blocks) as connection:
         connection.run(connection.servers.refresh())
         servers = connection.servers.servers
         pings = connection.servers.pings_s

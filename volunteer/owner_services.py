@@ -32,8 +32,6 @@ from volunteer.swarm_model import open_swarm_model
 
 CONVERSATIONS_FILE = "conversations.sqlite"
 KEY_FILE = "endpoint.key"
-_PATIENCE_S = 3600.0
-"""An answer waits so long for blocks that nobody serves; its owner sees which, and may stop it."""
 
 logger = logging.getLogger(__name__)
 
@@ -132,7 +130,6 @@ class OwnerServices:
             peers_file=peers_file(self._data_dir, opened.dht_prefix),
         )
         servers = model.connection.servers
-        servers.patience_s = _PATIENCE_S
         servers.on_no_route = self.chats.note_route
         self._on_owner(servers.node.peer_id)
         return Chat(model, load_tokenizer(opened.checkpoint.folder))

@@ -23,7 +23,7 @@ import pytest
 import torch
 from hivemind.p2p import PeerID
 
-import volunteer.worker
+import volunteer.serving
 from volunteer.client.model import SwarmCache, SwarmForCausalLM
 from volunteer.server.handler import BlockService
 from volunteer.swarm.compression import Compression
@@ -87,8 +87,8 @@ def seen() -> Iterator[Seen]:
             seen.nodes.append(self)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(volunteer.worker, "BlockService", SeenService)
-        patch.setattr(volunteer.worker, "SwarmNode", SeenNode)
+        patch.setattr(volunteer.serving, "BlockService", SeenService)
+        patch.setattr(volunteer.serving, "SwarmNode", SeenNode)
         yield seen
 
 
