@@ -8,6 +8,7 @@ import contextlib
 import importlib.metadata
 import json
 import logging
+import math
 import os
 import signal
 import sys
@@ -75,6 +76,8 @@ def _run(options: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
             return _verb(options)
         case "config":
             return _config(options)
+        case "blocks":
+            return _blocks(options)
         case "service":
             return _service(options)
         case "logs":
@@ -169,6 +172,9 @@ def _add_verbs(commands: Any) -> list[argparse.ArgumentParser]:
     config.add_argument("value", nargs="?", metavar="VALUE")
     for command in (status, pause, mode, resume, finish, config):
         command.add_argument("--json", action="store_true")
+    blocks = commands.add_parser("blocks", help="the blocks on this disk: list, verify, or prune those not in use")
+    blocks.add_argument("action", nargs="?", choices=["list", "verify", "prune"], default="list")
+    blocks.add_argument("--json", action="store_true")
     service = commands.add_parser("service", help="start with the computer: shows what it will write, and asks")
     service.add_argument("action", choices=["install", "remove"])
     service.add_argument("--kind", choices=["user", "system", "launchd", "autostart"], help="(default: what fits here)")
@@ -184,7 +190,7 @@ def _add_verbs(commands: Any) -> list[argparse.ArgumentParser]:
     )
     completion = commands.add_parser("completion", help="a script that completes commands in your shell")
     completion.add_argument("shell", choices=["bash", "zsh", "fish"])
-    return [status, pause, mode, resume, finish, quit_parser, config, service, logs, doctor, completion]
+    return [status, pause, mode, resume, finish, quit_parser, config, blocks, service, logs, doctor, completion]
 
 
 def _add_bench(commands: Any) -> argparse.ArgumentParser:
@@ -617,6 +623,41 @@ def _config(options: argparse.Namespace) -> int:
         case ("reset", str(name), None):
             return change_setting(data_dir, name, None, out=_print)
     raise ConfigurationError("Write config list, config get NAME, config set NAME VALUE or config reset NAME.")
+
+
+def _blocks(options: argparse.Namespace) -> int:
+    from volunteer.models.stored_parts import stored_parts
+    from volunteer.verbs import worker_status
+
+    stored = stored_parts(default_data_dir() / "models")
+    bad = [part for part in stored if options.action == "verify" and part.is_whole and not part.file.is_unchanged()]
+    if options.action == "prune":
+        try:
+            used_since_s = worker_status(default_data_dir()).started_s
+        except UserError:
+            used_since_s = math.inf
+        stored = [part for part in stored if part.used_s < used_since_s]
+        for part in stored:
+            part.file.delete()
+    if options.json:
+        rows = [
+            {
+                "model": part.model,
+                "revision": part.folder.name,
+                "part": part.part,
+                "bytes": part.num_bytes,
+                "is_whole": part.is_whole and part not in bad,
+            }
+            for part in stored
+        ]
+        _print(json.dumps(rows))
+        return ExitCode.FAILURE if bad else ExitCode.OK
+    for part in stored:
+        state = "changed on the disk" if part in bad else "" if part.is_whole else "in part"
+        _print(f"{part.model}  {part.part:<12} {part.num_bytes / 1e6:>8.1f} MB  {state}".rstrip())
+    did = "freed" if options.action == "prune" else "on this disk"
+    _print(f"{len(stored)} parts, {sum(part.num_bytes for part in stored) / 1e9:.2f} GB {did}")
+    return ExitCode.FAILURE if bad else ExitCode.OK
 
 
 def _service(options: argparse.Namespace) -> int:

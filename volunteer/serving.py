@@ -20,6 +20,7 @@ from volunteer.errors import ConfigurationError, UserError
 from volunteer.events import Download, Entered, Event, Listening, Planned, Reachable, Ready, SteppedDown
 from volunteer.models.loading import load_blocks, span_parts
 from volunteer.models.store import DownloadProgress
+from volunteer.models.stored_parts import make_room
 from volunteer.server.announcer import Announcer
 from volunteer.server.balance import BlockMove
 from volunteer.server.balancer import Balancer
@@ -77,8 +78,12 @@ class ServeOptions:
     """KV room for all sessions, in tokens of each block."""
     session_idle_s: float = 120.0
     """A session that can begin again by itself, and is silent for so long, gives its KV room back."""
-    memory_bytes: int | None = None
-    """The most to take for blocks and caches, where the worker chooses how many; None for all that is free."""
+    ram_bytes: int | None = None
+    """The most to take for blocks and caches on a processor, where the worker chooses; None for all that is free."""
+    vram_bytes: int | None = None
+    """The same on a GPU."""
+    disk_bytes: int | None = None
+    """The most that downloaded blocks may take; None for all that is free."""
     threads: int | None = None
     """Of torch; None for its own choice."""
 
@@ -154,7 +159,7 @@ async def serve(options: ServeOptions, leave: Leave, on_event: OnEvent, served: 
             blocks=options.blocks,
             num_blocks=options.num_blocks,
             kv_tokens=options.kv_tokens,
-            memory_bytes=options.memory_bytes,
+            memory_bytes=options.vram_bytes if chosen_format.device.type == "cuda" else options.ram_bytes,
             data_dir=options.data_dir,
         )
         current = CurrentService()
@@ -230,7 +235,7 @@ class _Stay:
         try:
             await announcer.joining()
             self.on_event(Entered(Phase.DOWNLOADING))
-            await _download(model, plan, self.on_event)
+            await _download(model, plan, self.options, self.on_event)
             self.on_event(Entered(Phase.LOADING))
             with _short_of_memory(plan):
                 span = await _load(model, plan, self.chosen_format, compute)
@@ -313,15 +318,15 @@ class _Stay:
             move = await balancer.next_move()
             logger.info("The swarm needs blocks %d-%d more than these", move.start, move.end - 1)
             try:
-                await _download(self.model, BlockPlan(move.start, move.end, ""), self.on_event)
+                await _download(self.model, BlockPlan(move.start, move.end, ""), self.options, self.on_event)
             except UserError as error:
                 logger.warning("This server stays where it is: %s", error)
             else:
                 return move
 
 
-async def _download(model: SwarmModel, plan: BlockPlan, on_event: OnEvent) -> None:
-    """Brings what is missing of the blocks to the disk."""
+async def _download(model: SwarmModel, plan: BlockPlan, options: ServeOptions, on_event: OnEvent) -> None:
+    """Brings what is missing of the blocks to the disk; others go where the owner allows no more room."""
     loop = asyncio.get_running_loop()
     cancelled = threading.Event()
 
@@ -330,6 +335,17 @@ async def _download(model: SwarmModel, plan: BlockPlan, on_event: OnEvent) -> No
         loop.call_soon_threadsafe(on_event, event)
 
     parts = span_parts(model.family, model.checkpoint, plan.start, plan.end)
+    if options.disk_bytes is not None and model.checkpoint.revision is not None:
+        evicted = await asyncio.to_thread(
+            make_room,
+            options.data_dir / "models",
+            model.checkpoint.folder,
+            parts,
+            quota_bytes=options.disk_bytes,
+            needed_bytes=model.checkpoint.missing_bytes(parts),
+        )
+        for part in evicted:
+            logger.info("Deleted %s of %s to stay within %.1f GB", part.part, part.model, options.disk_bytes / 1e9)
     try:
         await asyncio.to_thread(model.checkpoint.prepare, parts, on_progress=on_progress, cancelled=cancelled)
     except asyncio.CancelledError:

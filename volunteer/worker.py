@@ -408,7 +408,8 @@ def serve_options(settings: Settings, chosen: Mapping[str, Any], data_dir: Path)
     if "identity_file" in fields:
         fields["identity_file"] = Path(fields["identity_file"]).expanduser()
     limits = budgets(settings.limits)
-    fields |= {"threads": limits.threads, "memory_bytes": limits.ram_bytes}
+    fields |= {"threads": limits.threads, "disk_bytes": limits.disk_bytes}
+    fields |= {"ram_bytes": limits.ram_bytes, "vram_bytes": limits.vram_bytes}
     fields |= chosen
     model = fields.pop("model", EMBEDDED_MODEL)
     return ServeOptions(model=model, data_dir=data_dir, **fields)

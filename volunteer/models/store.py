@@ -48,6 +48,7 @@ from volunteer.models.safetensors_index import (
     parse_header,
     parse_index,
 )
+from volunteer.models.stored_parts import note_use
 
 if TYPE_CHECKING:
     import torch
@@ -258,7 +259,9 @@ class HubCheckpoint(Checkpoint):
         )
 
     def load(self, part: str, names: Sequence[str]) -> dict[str, torch.Tensor]:
-        return _load_tensors(PartFile(self.folder, part).path, names)
+        path = PartFile(self.folder, part).path
+        note_use(path)
+        return _load_tensors(path, names)
 
     def verify_part(self, part: str) -> bool:
         return PartFile(self.folder, part).is_unchanged()

@@ -372,8 +372,12 @@ def test_every_default_is_taken_by_its_own_setting() -> None:
 
 
 def test_serving_settings_have_the_names_of_the_worker_s_options() -> None:
-    from volunteer.worker import ServeOptions
+    from volunteer.serving import ServeOptions
 
     options = {field.name for field in dataclasses.fields(ServeOptions)}
-    assert options - {field.name for field in dataclasses.fields(ServingSettings)} == {"data_dir"}
+    assert options - {field.name for field in dataclasses.fields(ServingSettings)} == {
+        "data_dir",
+        # These come from the limits.
+        *("threads", "ram_bytes", "vram_bytes", "disk_bytes"),
+    }
     assert {field.name for field in dataclasses.fields(ServingSettings)} < options
