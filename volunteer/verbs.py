@@ -266,7 +266,8 @@ def _details(status: Status, now_s: float) -> list[str]:
         last = "none yet"
         if status.last_request_s is not None:
             last = f"{duration_in_words(max(0.0, now_s - status.last_request_s))} ago"
-        lines.append(f"{status.tokens_per_s:.1f} tokens/s, last request {last}")
+        chats = "1 chat" if status.open_sessions == 1 else f"{status.open_sessions} chats"
+        lines.append(f"{status.tokens_per_s:.1f} tokens/s, {chats} open, last request {last}")
     if status.advice:
         lines.append(status.advice)
     if status.mode is not Mode.AUTO and status.state not in _RESTING:

@@ -128,6 +128,7 @@ class Worker:
         self._interrupts = 0
         self._was_paused = False
         self._rate = Rate()
+        self._told: Status | None = None
         self._status = Status(
             state=self._lifecycle.state,
             started_s=time.time(),
@@ -140,7 +141,7 @@ class Worker:
     async def run(self) -> int:
         """Does what the lifecycle says until it says to exit; returns the exit code."""
         self._catch_signals(asyncio.get_running_loop())
-        stand_back(budgets(self._settings.limits).nice)
+        stand_back(self._settings.limits.nice)
         async with self._owner, ControlServer(self._data_dir, self._answer) as control:
             await self._open_endpoint()
             await self._look_at_limits()
@@ -190,7 +191,10 @@ class Worker:
                 async with asyncio.timeout(_LIMITS_S):
                     await self._limits_changed.wait()
             self._limits_changed.clear()
-            await self._look_at_limits()
+            try:
+                await self._look_at_limits()
+            except Exception:  # the next look may succeed, and a worker without limits must not go unnoticed
+                logger.exception("The limits could not be looked at")
 
     async def _look_at_limits(self) -> None:
         limits = self._settings.limits
@@ -204,6 +208,7 @@ class Worker:
         save_settings(self._data_dir, settings)
         before, self._settings = self._settings, settings
         self._limits_changed.set()
+        stand_back(settings.limits.nice)
         if settings.endpoint != before.endpoint:
             await self._owner.open_endpoint(settings.endpoint)
         options = serve_options(settings, self._chosen, self._data_dir)
@@ -292,9 +297,10 @@ class Worker:
         if rests and not self._was_paused:
             self._on_event(Paused(now.reason))
         self._was_paused = self._was_paused or rests
-        before, self._status = self._status, self.status()
-        if self._status != before:
-            control.publish(StatusChanged(status=self._status), lambda topics: topics.status)
+        status = self.status()
+        if status != self._told:
+            self._told = status
+            control.publish(StatusChanged(status=status), lambda topics: topics.status)
 
     def status(self) -> Status:
         """As it is now."""
@@ -311,11 +317,12 @@ class Worker:
             "mode_until_s": now.wish.until_s,
             "served_tokens": served.tokens,
             "served_sessions": served.sessions,
-            "last_request_s": None if last is None else round(time.time() - time.monotonic() + last, 1),
+            "open_sessions": served.open_sessions,
+            "last_request_s": None if last is None else float(round(time.time() - time.monotonic() + last)),
             "tokens_per_s": self._rate.of(served.tokens, time.monotonic()),
         }
         if is_gone:
-            changes |= {"blocks": None, "maddrs": (), "download": None, "open_sessions": 0, "reach": None, "advice": ""}
+            changes |= {"blocks": None, "maddrs": (), "download": None, "reach": None, "advice": ""}
         return self._status.model_copy(update=changes)
 
     def _until_s(self) -> float | None:
@@ -416,7 +423,7 @@ def serve_options(settings: Settings, chosen: Mapping[str, Any], data_dir: Path)
 
 
 def stand_back(nice: int) -> None:
-    """Lets other programs of this machine go first; children that start later do so too."""
+    """Lets other programs of this machine go first; children that start later do so too. Further, but not less far."""
     process = psutil.Process()
     with contextlib.suppress(psutil.Error, OSError):
         if os.name == "posix":

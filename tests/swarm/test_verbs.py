@@ -18,7 +18,7 @@ import pytest
 
 from volunteer.client.model import SwarmForCausalLM
 from volunteer.control.channel import CommandRefused, ControlClient, NotRunning, Place
-from volunteer.control.lifecycle import Mode, State
+from volunteer.control.lifecycle import Mode, State, Wish
 from volunteer.control.messages import (
     Command,
     Finish,
@@ -36,6 +36,7 @@ from volunteer.control.messages import (
     Topic,
     encode,
 )
+from volunteer.control.wish_file import save_wish
 from volunteer.local_swarm import Worker
 from volunteer.settings import Settings, load_settings
 
@@ -110,6 +111,7 @@ def test_finish_lets_a_session_end_and_then_pauses(worker: Worker, random_bloom:
             import torch
 
             session.step(torch.randn(1, 2, 64))
+            assert ask(data_dir, GetStatus()).open_sessions == 1
             finishing = ask(data_dir, Finish(), Finish())
             assert finishing.reason == "Finished, as you asked"
             wait_until(data_dir, State.DRAINING)
@@ -138,6 +140,34 @@ def test_status_is_pushed(worker: Worker, tmp_path: Path) -> None:
 
     states = asyncio.run(run())
     assert states[0] is State.SERVING and states[-1] is State.PAUSED
+
+
+def test_what_the_stay_tells_is_pushed_too(random_bloom: Path, tmp_path: Path) -> None:
+    async def run() -> list[Status]:
+        seen: list[Status] = []
+        serving = asyncio.Event()
+
+        def see(message: Any) -> None:
+            seen.append(message.status)
+            if message.status.state is State.SERVING:
+                serving.set()
+
+        async with ControlClient(tmp_path / "worker", on_event=see) as client:
+            await client.request(Subscribe(topics=Topic(status=True)))
+            await client.request(Resume())
+            async with asyncio.timeout(60):
+                await serving.wait()
+        return seen
+
+    (tmp_path / "worker").mkdir(mode=0o700)
+    save_wish(tmp_path / "worker", Wish(Mode.NEVER))
+    with Worker(["--model", str(random_bloom), "--new-swarm", *LOOPBACK], tmp_path / "worker") as started:
+        started.wait_for("paused")
+        statuses = asyncio.run(run())
+    assert statuses[0].peer_id is None and statuses[-1].maddrs and statuses[-1].num_blocks == 6
+    states = list(dict.fromkeys(status.state for status in statuses))
+    assert states[0] is State.PAUSED and states[-1] is State.SERVING
+    assert any(status.blocks == (0, 6) and status.state is not State.SERVING for status in statuses)
 
 
 def test_pause_frees_the_memory_and_resume_is_quick(smollm2: Path, tmp_path: Path) -> None:

@@ -86,6 +86,7 @@ class Served:
     tokens: int = 0
     """Rows x new tokens of all inference steps, each counted once for the whole span."""
     sessions: int = 0
+    open_sessions: int = 0
     last_request_at: float | None = None
     """`time.monotonic()` of the end of the last one."""
     owner: str | None = None
@@ -319,10 +320,12 @@ class BlockService:
             if session_id is not None:
                 self._sessions[session_id] = session
             self.served.sessions += not is_owners
+            self.served.open_sessions += 1
             try:
                 yield session
             finally:
                 self._all_sessions.discard(session)
+                self.served.open_sessions -= 1
                 if session_id is not None:
                     del self._sessions[session_id]
 
