@@ -185,6 +185,12 @@ class LogRecord:
     """May have several lines; free of secrets and control characters."""
 
 
+def _level_name(level: int) -> str:
+    """By itself: hivemind renames the levels for the whole process."""
+    names = {logging.DEBUG: "DEBUG", logging.INFO: "INFO", logging.WARNING: "WARNING", logging.ERROR: "ERROR"}
+    return names.get(level, logging.getLevelName(level))
+
+
 def topic_of(name: str) -> str:
     """`swarm` for `volunteer.swarm.node`; other programmers' loggers go by their first name."""
     first, _, rest = name.partition(".")
@@ -227,7 +233,7 @@ class _Formatter(logging.Formatter):
         return "\n".join(_presentable(part, self._redactor) for part in parts)
 
     def format(self, record: logging.LogRecord) -> str:
-        head = f"{_utc(record.created)} {record.levelname} {record.name.removeprefix(f'{_ROOT}.')}: "
+        head = f"{_utc(record.created)} {_level_name(record.levelno)} {record.name.removeprefix(f'{_ROOT}.')}: "
         return head + self.text(record).replace("\n", f"\n{_INDENT}")
 
 
@@ -315,7 +321,11 @@ class LogMemory(logging.Handler):
         try:
             self._last += 1
             kept = LogRecord(
-                self._last, record.created, record.levelname, topic_of(record.name), self._formatter.text(record)
+                self._last,
+                record.created,
+                _level_name(record.levelno),
+                topic_of(record.name),
+                self._formatter.text(record),
             )
         except Exception:  # arguments that do not fit the message: as every handler of the standard library
             self.handleError(record)

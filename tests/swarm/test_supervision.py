@@ -72,7 +72,8 @@ async def next_running(news: asyncio.Queue[News]) -> Running:
 
 
 async def until_gone(pids: list[int]) -> None:
-    async with asyncio.timeout(5):
+    """A p2pd that was just starting waits 10 s for the worker to claim it."""
+    async with asyncio.timeout(15):
         for pid in pids:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process = psutil.Process(pid)

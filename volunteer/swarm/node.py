@@ -55,6 +55,8 @@ REGISTRY_KEY = "_petals.models"
 LOOPBACK_MADDRS = ("/ip4/127.0.0.1/tcp/0",)
 # go-libp2p may take a while to find its addresses on a busy machine; hivemind's default is 15 s.
 _DAEMON_START_TIMEOUT_S = 60.0
+_UNCLAIMED_S = 10.0
+"""A daemon to which nobody opens a connection for so long ends: its program was killed while it started."""
 _CONNECT_TIMEOUT_S = 10.0
 _GOODBYE_S = 5.0
 _ASKED_FOR_RECORD = 5
@@ -189,6 +191,7 @@ class SwarmNode:
             # daemon and waits for it.
             check_if_identity_free=False,
             startup_timeout=_DAEMON_START_TIMEOUT_S,
+            idle_timeout=_UNCLAIMED_S,
         )
         self._dht = await DHTNode.create(
             p2p=self._p2p,
