@@ -264,5 +264,7 @@ def test_a_session_longer_than_the_server_takes_fails_in_words(
     random_bloom: Path, start_swarm: Callable[..., Any]
 ) -> None:
     swarm = start_swarm(random_bloom, "0:6")
-    with swarm.client() as model, pytest.raises(SessionFailed, match="Cannot allocate KV cache"):
-        model.session(max_length=10**6).step(hidden(1))
+    with swarm.client() as model:
+        model.connection.servers.patience_s = 1.0
+        with pytest.raises(SessionFailed, match="Cannot allocate KV cache"):
+            model.session(max_length=10**6).step(hidden(1))
