@@ -84,6 +84,7 @@ class ServeOptions:
     """The same on a GPU."""
     disk_bytes: int | None = None
     """The most that downloaded blocks may take; None for all that is free."""
+    upload_bytes_per_s: float | None = None
     threads: int | None = None
     """Of torch; None for its own choice."""
 
@@ -148,6 +149,7 @@ async def serve(options: ServeOptions, leave: Leave, on_event: OnEvent, served: 
         identity_file=options.identity_file or options.data_dir / "identity.key",
         peers_file=peers_file(options.data_dir, model.dht_prefix),
         may_begin_alone=options.new_swarm,
+        upload_bytes_per_s=options.upload_bytes_per_s,
     )
     async with SwarmNode(node_options) as node, ComputeThread() as compute:
         on_event(Listening(node.peer_id, tuple(await node.maddrs())))

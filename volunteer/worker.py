@@ -27,7 +27,7 @@ import torch
 from volunteer.control import lifecycle as machine
 from volunteer.control.channel import ControlServer, Peer
 from volunteer.control.lifecycle import Leaving, Lifecycle, Mode, Phase, Step, next_step
-from volunteer.control.limits import Verdict, budgets, decide
+from volunteer.control.limits import Readings, Verdict, budgets, decide
 from volunteer.control.messages import (
     AnyCommand,
     ChatCommand,
@@ -35,6 +35,7 @@ from volunteer.control.messages import (
     Download,
     Finish,
     GetStatus,
+    GpuReading,
     LogLine,
     Pause,
     Quit,
@@ -118,6 +119,7 @@ class Worker:
         self._served = Served()
         self._owner = OwnerServices(data_dir, self._swarm, self._served.note_owner)
         self._verdict = Verdict()
+        self._readings = Readings()
         self._limits_changed = asyncio.Event()
         self._lifecycle = Lifecycle(wish=load_wish(data_dir))
         self._changed = asyncio.Event()
@@ -201,6 +203,7 @@ class Worker:
         is_serving = self._lifecycle.phase is not None
         readings = await asyncio.to_thread(self._machine.read, limits, serving=is_serving)
         self._verdict = decide(limits, readings, current_moment(), self._verdict)
+        self._readings = readings
         self._change(machine.limited(self._lifecycle, self._verdict.reason or None))
 
     async def _change_settings(self, settings: Settings) -> None:
@@ -312,6 +315,8 @@ class Worker:
             "reason": now.reason,
             "until_s": self._until_s(),
             "cannot_tell": self._verdict.cannot_tell,
+            "gpus": tuple(GpuReading.model_validate(gpu, from_attributes=True) for gpu in self._readings.gpus or ()),
+            "on_battery": None if self._readings.power is None else self._readings.power.on_battery,
             "endpoint": self._owner.endpoint_url,
             "mode": now.wish.mode,
             "mode_until_s": now.wish.until_s,
@@ -415,7 +420,11 @@ def serve_options(settings: Settings, chosen: Mapping[str, Any], data_dir: Path)
     if "identity_file" in fields:
         fields["identity_file"] = Path(fields["identity_file"]).expanduser()
     limits = budgets(settings.limits)
-    fields |= {"threads": limits.threads, "disk_bytes": limits.disk_bytes}
+    fields |= {
+        "threads": limits.threads,
+        "disk_bytes": limits.disk_bytes,
+        "upload_bytes_per_s": limits.upload_bytes_per_s,
+    }
     fields |= {"ram_bytes": limits.ram_bytes, "vram_bytes": limits.vram_bytes}
     fields |= chosen
     model = fields.pop("model", EMBEDDED_MODEL)

@@ -145,6 +145,18 @@ class Download(Message):
     eta_s: float | None
 
 
+class GpuReading(Message):
+    """What a GPU says of itself now; None where it does not."""
+
+    name: str
+    free_bytes: int = 0
+    total_bytes: int = 0
+    temperature_c: int | None = None
+    power_w: float | None = None
+    utilisation_percent: int | None = None
+    problem: str | None = None
+
+
 class Status(Message):
     """All that is shown of a worker, as it is now; a newer one replaces it.
 
@@ -178,6 +190,8 @@ class Status(Message):
     served_sessions: int = 0
     open_sessions: int = 0
     last_request_s: float | None = None
+    gpus: tuple[GpuReading, ...] = ()
+    on_battery: bool | None = None
     started_s: float = 0.0
     pid: int = 0
     program_version: str = ""

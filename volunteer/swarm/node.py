@@ -30,6 +30,7 @@ from hivemind.utils.timed_storage import get_dht_time
 from volunteer.errors import ConfigurationError, Unavailable
 from volunteer.swarm.dial_back import CHECK_METHOD, DIAL_METHOD, DialBack, Dialled, ip_of, is_relayed, read_answer
 from volunteer.swarm.known_peers import KnownPeers
+from volunteer.swarm.pacer import Pacer
 from volunteer.swarm.records import ServerInfo, ServerRecord, block_uid, servers_from_blocks, to_wire
 from volunteer.swarm.rpc import (
     BadMessage,
@@ -85,6 +86,8 @@ class NodeOptions:
     """Where the addresses of servers that were seen are kept, to come back through any of them."""
     may_begin_alone: bool = True
     """Without initial peers, where nobody that was seen before answers either."""
+    upload_bytes_per_s: float | None = None
+    """The most to send in calls, ours and others'; what the daemon sends by itself is little and not counted."""
     is_client: bool = False
     """A client stores no records for others and is not asked by them."""
 
@@ -127,6 +130,7 @@ class SwarmNode:
         self._known = KnownPeers(options.peers_file)
         self._rejoined_at = -math.inf
         self._relays: tuple[str, ...] = ()
+        self._pacer = Pacer(options.upload_bytes_per_s)
         self.is_serving = False
 
     async def __aenter__(self) -> Self:
@@ -318,7 +322,7 @@ class SwarmNode:
         with peer_errors():
             async with asyncio.timeout(timeout_s):
                 reader, writer = await self._stream_to(PeerID.from_base58(peer_id), method)
-        return MessageStream(reader, writer, max_message_bytes=_CLIENT_MESSAGE_BYTES)
+        return MessageStream(reader, writer, max_message_bytes=_CLIENT_MESSAGE_BYTES, pacer=self._pacer)
 
     async def _stream_to(self, peer_id: Any, method: Method) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """hivemind's `call_binary_stream_handler`, which leaves the connection to the daemon open when it fails."""
@@ -418,7 +422,9 @@ class SwarmNode:
             caller = context.remote_id.to_base58()
             self._forget_given_up_calls()
             try:
-                return await handler(request, caller)
+                response = await handler(request, caller)
+                await self._pacer.spend(response.ByteSize())
+                return response
             except asyncio.CancelledError:
                 # hivemind 1.1.12 keeps the task of a call that was cancelled, and with it the request, but not of one
                 # that failed.
@@ -447,7 +453,9 @@ class SwarmNode:
                 self._streams.add(task)
                 task.add_done_callback(self._streams.discard)
             caller = info.peer_id.to_base58()
-            stream = MessageStream(reader, writer, max_message_bytes=max_message_bytes, inbox=inbox, peer_id=caller)
+            stream = MessageStream(
+                reader, writer, max_message_bytes=max_message_bytes, inbox=inbox, peer_id=caller, pacer=self._pacer
+            )
             try:
                 await handler(stream, caller)
             except asyncio.CancelledError:

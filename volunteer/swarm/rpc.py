@@ -24,6 +24,7 @@ from hivemind.utils.serializer import MSGPackSerializer
 from hivemind.utils.tensor_descr import BatchTensorDescriptor
 
 from volunteer.swarm.compression import Compression, compress, decompress
+from volunteer.swarm.pacer import Pacer
 
 _SERVICE = "TransformerConnectionHandler"  # Petals' class name, which is part of every protocol id
 
@@ -141,6 +142,7 @@ class MessageStream:
         max_message_bytes: a longer message is refused before any of it is read.
         inbox: where the bytes of a message are counted, from their arrival until the next message is read.
         peer_id: who is at the other end, for the inbox.
+        pacer: when messages may go.
     """
 
     _MESSAGE = b"\x00"
@@ -154,17 +156,22 @@ class MessageStream:
         max_message_bytes: int,
         inbox: Inbox | None = None,
         peer_id: str = "",
+        pacer: Pacer | None = None,
     ):
         self._reader = reader
         self._writer = writer
         self._max_message_bytes = max_message_bytes
         self._inbox = inbox
         self._peer_id = peer_id
+        self._pacer = pacer
         self._counted_bytes = 0
 
     async def send(self, message: Any) -> None:
         """Raises PeerLost when the peer is gone."""
-        await self._write(self._MESSAGE, message.SerializeToString())
+        data = message.SerializeToString()
+        if self._pacer is not None:
+            await self._pacer.spend(len(data))
+        await self._write(self._MESSAGE, data)
 
     async def send_error(self, text: str) -> None:
         await self._write(self._ERROR, RPCError(message=text).SerializeToString())

@@ -378,6 +378,6 @@ def test_serving_settings_have_the_names_of_the_worker_s_options() -> None:
     assert options - {field.name for field in dataclasses.fields(ServingSettings)} == {
         "data_dir",
         # These come from the limits.
-        *("threads", "ram_bytes", "vram_bytes", "disk_bytes"),
+        *("threads", "ram_bytes", "vram_bytes", "disk_bytes", "upload_bytes_per_s"),
     }
     assert {field.name for field in dataclasses.fields(ServingSettings)} < options
