@@ -7,61 +7,122 @@ import contextlib
 import os
 import random
 import signal
+import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pytest
 
 from volunteer.control import supervisor
+from volunteer.control.channel import follow
 from volunteer.control.lifecycle import State
+from volunteer.control.messages import ChatCommand, SetSetting
 from volunteer.control.supervisor import Ended, News, Running, Supervisor, quit_worker, running_pid
+from volunteer.errors import UserError
 from volunteer.local_swarm import program_command
+from volunteer.owner_services import CONVERSATIONS_FILE
+from volunteer.settings import load_settings
 from volunteer.verbs import worker_status
 
 KILLS = int(os.environ.get("VOLUNTEER_TEST_KILLS", "6"))
 """50 by hand; a start takes four seconds."""
+CHAT_KILLS = max(3, KILLS // 2)
+
+
+@pytest.fixture
+def serve_by_environment(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path, str], None]:
+    """Says in the environment what a supervised worker serves; restarts are quick and never given up."""
+
+    def choose(model: Path, blocks: str) -> None:
+        monkeypatch.setattr(supervisor, "FIRST_DELAY_S", 0.01)
+        monkeypatch.setattr(supervisor, "HEALTHY_S", 0.0)
+        monkeypatch.setenv("VOLUNTEER_MODEL", str(model))
+        monkeypatch.setenv("VOLUNTEER_BLOCKS", blocks)
+        monkeypatch.setenv("VOLUNTEER_NEW_SWARM", "1")
+        monkeypatch.setenv("VOLUNTEER_HOST_MADDRS", "/ip4/127.0.0.1/tcp/0")
+        monkeypatch.setenv("OMP_NUM_THREADS", "1")
+
+    return choose
+
+
+async def kill_again_and_again(data_dir: Path, *, kills: int, most_s: float) -> Supervisor:
+    """Each time at any moment: while it imports, joins, loads, serves. Then it serves, and is told to quit."""
+    chance = random.Random(3)
+    news: asyncio.Queue[News] = asyncio.Queue()
+    keeper = Supervisor([*program_command(), "worker", "--data-dir", str(data_dir)], data_dir, news.put_nowait)
+    running = asyncio.create_task(keeper.run())
+    seen: set[int] = set()
+    for _ in range(kills):
+        started = await next_running(news)
+        assert started.pid not in seen and not started.was_found
+        seen.add(started.pid)
+        await asyncio.sleep(chance.uniform(0.1, most_s))
+        family = family_of(started.pid)
+        os.kill(started.pid, signal.SIGKILL)
+        await until_gone(family)
+    last = await next_running(news)
+    async with asyncio.timeout(90):
+        while await running_pid(data_dir) is None:  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
+        while (await asyncio.to_thread(worker_status, data_dir)).state is not State.SERVING:  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
+    family = family_of(last.pid)
+    assert await quit_worker(data_dir)
+    assert await running == Ended(None)
+    await until_gone(family)
+    return keeper
 
 
 def test_a_worker_that_is_killed_comes_back_each_time(
-    random_bloom: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    random_bloom: Path, tmp_path: Path, serve_by_environment: Callable[[Path, str], None]
 ) -> None:
-    monkeypatch.setattr(supervisor, "FIRST_DELAY_S", 0.01)
-    monkeypatch.setattr(supervisor, "HEALTHY_S", 0.0)
-    for name, value in (("MODEL", str(random_bloom)), ("BLOCKS", "0:6"), ("NEW_SWARM", "1")):
-        monkeypatch.setenv(f"VOLUNTEER_{name}", value)
-    monkeypatch.setenv("VOLUNTEER_HOST_MADDRS", "/ip4/127.0.0.1/tcp/0")
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    chance = random.Random(3)
+    serve_by_environment(random_bloom, "0:6")
+    keeper = asyncio.run(kill_again_and_again(tmp_path / "worker", kills=KILLS, most_s=5.0))
+    assert keeper.restarts == KILLS
+
+
+def test_chats_and_settings_are_whole_after_kills_in_their_midst(
+    smollm2: Path, tmp_path: Path, serve_by_environment: Callable[[Path, str], None]
+) -> None:
+    serve_by_environment(smollm2, "0:30")
     data_dir = tmp_path / "worker"
+    acknowledged: dict[str, int] = {}
 
     async def run() -> None:
-        news: asyncio.Queue[News] = asyncio.Queue()
-        keeper = Supervisor([*program_command(), "worker", "--data-dir", str(data_dir)], data_dir, news.put_nowait)
-        running = asyncio.create_task(keeper.run())
-        seen: set[int] = set()
-        for _ in range(KILLS):
-            started = await next_running(news)
-            assert started.pid not in seen and not started.was_found
-            seen.add(started.pid)
-            # At any moment: while it imports, joins, loads, serves.
-            await asyncio.sleep(chance.uniform(0.1, 5.0))
-            family = [started.pid, *(child.pid for child in psutil.Process(started.pid).children(recursive=True))]
-            os.kill(started.pid, signal.SIGKILL)
-            await until_gone(family)
-        last = await next_running(news)
-        async with asyncio.timeout(60):
-            while await running_pid(data_dir) is None:  # noqa: ASYNC110
-                await asyncio.sleep(0.1)
-            while (await asyncio.to_thread(worker_status, data_dir)).state is not State.SERVING:  # noqa: ASYNC110
-                await asyncio.sleep(0.1)
-        assert keeper.restarts == KILLS
-        family = [last.pid, *(child.pid for child in psutil.Process(last.pid).children(recursive=True))]
-        assert len(family) == 2, "the worker and p2pd"
-        assert await quit_worker(data_dir)
-        assert await running == Ended(None)
-        await until_gone(family)
+        owner = asyncio.create_task(use(data_dir, acknowledged))
+        keeper = await kill_again_and_again(data_dir, kills=CHAT_KILLS, most_s=12.0)
+        owner.cancel()
+        assert keeper.restarts == CHAT_KILLS
 
     asyncio.run(run())
+    assert acknowledged.get("asked", 0) > 0 and acknowledged.get("nice", 0) > 0, acknowledged
+    with contextlib.closing(sqlite3.connect(data_dir / CONVERSATIONS_FILE)) as database:
+        assert database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        (asked,) = database.execute("SELECT count(*) FROM message WHERE role = 'user'").fetchone()
+    assert asked >= acknowledged["asked"], "what was acknowledged is there"
+    loaded = load_settings(data_dir)
+    assert loaded.notes == () and loaded.settings.limits.nice >= acknowledged["nice"]
+
+
+async def use(data_dir: Path, acknowledged: dict[str, int]) -> None:
+    """An owner who asks and changes settings all the time, through one worker after the other."""
+    async for client, _ in follow(data_dir, "owner", retry_s=0.05):
+        with contextlib.suppress(UserError):
+            conversation = await client.request(ChatCommand(action="create", arguments={"model": "any"}))
+            while True:
+                question = {"conversation_id": conversation["id"], "text": "Tell me a story."}
+                await client.request(ChatCommand(action="ask", arguments=question))
+                acknowledged["asked"] = acknowledged.get("asked", 0) + 1
+                await asyncio.sleep(0.5)
+                nice = min(19, acknowledged.get("nice", 0) + 1)
+                await client.request(SetSetting(name="limits.nice", text=str(nice)))
+                acknowledged["nice"] = nice
+                await client.request(ChatCommand(action="stop", arguments={"conversation_id": conversation["id"]}))
+
+
+def family_of(pid: int) -> list[int]:
+    return [pid, *(child.pid for child in psutil.Process(pid).children(recursive=True))]
 
 
 async def next_running(news: asyncio.Queue[News]) -> Running:
