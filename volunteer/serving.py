@@ -8,7 +8,7 @@ import gc
 import logging
 import math
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from volunteer.server.compute import ComputeThread, Priority
 from volunteer.server.current import CurrentService
 from volunteer.server.gpu import PinnedTransfer, compiled
 from volunteer.server.handler import BlockService, Served
+from volunteer.server.killed_while_loading import loading, most_blocks
 from volunteer.server.kv_cache import PAGE_TOKENS, pages_of
 from volunteer.server.planning import KV_TOKENS_PER_BLOCK, Format, choose_format, max_session_tokens, plan_blocks
 from volunteer.server.push import Push
@@ -39,6 +40,7 @@ from volunteer.server.throughput import PREFILL_TICK_S, measure_throughput, pref
 from volunteer.settings import peers_file, peers_folder
 from volunteer.swarm.dial_back import is_loopback
 from volunteer.swarm.node import NodeOptions, SwarmNode
+from volunteer.swarm.records import ServerInfo
 from volunteer.swarm.rpc import ExpertResponse, Method
 from volunteer.swarm_model import SwarmModel, open_swarm_model
 
@@ -53,6 +55,7 @@ _PUSH_TIMEOUT_S = 10.0
 logger = logging.getLogger(__name__)
 
 OnEvent = Callable[[Event], None]
+OnServers = Callable[[Mapping[str, ServerInfo]], None]
 
 
 @dataclass(frozen=True)
@@ -116,11 +119,18 @@ class ShortOfMemory(UserError):
     """The blocks and their caches do not fit."""
 
 
-async def serve(options: ServeOptions, leave: Leave, on_event: OnEvent, served: Served | None = None) -> None:
+async def serve(
+    options: ServeOptions,
+    leave: Leave,
+    on_event: OnEvent,
+    served: Served | None = None,
+    on_servers: OnServers = lambda servers: None,
+) -> None:
     """Joins the swarm, loads blocks and serves them until `leave` is asked.
 
     Args:
         served: what was done in earlier stays, to be added to.
+        on_servers: told who is in the swarm, by peer id, every half minute.
 
     Raises:
         UserError: of the many kinds that the parts raise.
@@ -164,10 +174,16 @@ async def serve(options: ServeOptions, leave: Leave, on_event: OnEvent, served: 
             memory_bytes=options.vram_bytes if chosen_format.device.type == "cuda" else options.ram_bytes,
             data_dir=options.data_dir,
         )
+        most = most_blocks(options.data_dir)
+        if most is not None and plan.end - plan.start > most:
+            plan = BlockPlan(plan.start, plan.start + most, "because the system had no memory for one more")
+            on_event(SteppedDown((plan.start, plan.end), "The system ended the worker for want of memory."))
         current = CurrentService()
         served = served or Served()
         balancer = None if options.blocks else Balancer(node, model.dht_prefix, model.family.num_blocks)
-        stay = _Stay(options, leave, on_event, model, chosen_format, node, compute, current, balancer, served)
+        stay = _Stay(
+            options, leave, on_event, on_servers, model, chosen_format, node, compute, current, balancer, served
+        )
         while True:
             on_event(Planned(model.checkpoint.model, (plan.start, plan.end), model.family.num_blocks, plan.reason))
             try:
@@ -212,6 +228,7 @@ class _Stay:
     options: ServeOptions
     leave: Leave
     on_event: OnEvent
+    on_servers: OnServers
     model: SwarmModel
     chosen_format: Format
     node: SwarmNode
@@ -233,13 +250,14 @@ class _Stay:
             public_name=self.options.public_name,
             may_move=self.balancer is not None,
             on_reach=lambda reach, advice: self.on_event(Reachable(reach.value, advice)),
+            on_servers=self.on_servers,
         )
         try:
             await announcer.joining()
             self.on_event(Entered(Phase.DOWNLOADING))
             await _download(model, plan, self.options, self.on_event)
             self.on_event(Entered(Phase.LOADING))
-            with _short_of_memory(plan):
+            with _short_of_memory(plan), loading(self.options.data_dir, plan.end - plan.start):
                 span = await _load(model, plan, self.chosen_format, compute)
                 pool = await compute.run(Priority.BACKGROUND, span.new_pool, pages_of(self.options.kv_tokens))
                 throughput = await compute.run(Priority.BACKGROUND, measure_throughput, span, pool)

@@ -46,6 +46,8 @@ from volunteer.control.messages import (
     Status,
     StatusChanged,
     Subscribe,
+    SwarmChanged,
+    SwarmServer,
 )
 from volunteer.control.readings import Machine, current_moment
 from volunteer.control.wish_file import load_wish, save_wish
@@ -58,6 +60,7 @@ from volunteer.owner_services import OwnerServices, Swarm
 from volunteer.server.handler import Served
 from volunteer.serving import Leave, OnEvent, ServeOptions, serve
 from volunteer.settings import Settings, load_settings, reset_setting, save_settings, set_setting
+from volunteer.swarm.records import ServerInfo
 
 _DRAIN_S: dict[Leaving, float | None] = {Leaving.FINISH: None, Leaving.QUIT: 20.0, Leaving.NOW: 0.0}
 _TICK_S = 1.0
@@ -65,6 +68,8 @@ _LIMITS_S = 5.0
 _RATE_S = 10.0
 """Served tokens a second are those of so long."""
 _OPEN_FILES = 8192
+_MAX_SERVERS = 10_000
+"""Of the swarm, told to a client."""
 _UNSENT_LINES = 1000
 """Of the log, for one client."""
 
@@ -131,6 +136,8 @@ class Worker:
         self._was_paused = False
         self._rate = Rate()
         self._told: Status | None = None
+        self._servers: SwarmChanged | None = None
+        self._control = ControlServer(data_dir, self._answer)
         self._status = Status(
             state=self._lifecycle.state,
             started_s=time.time(),
@@ -144,12 +151,12 @@ class Worker:
         """Does what the lifecycle says until it says to exit; returns the exit code."""
         self._catch_signals(asyncio.get_running_loop())
         stand_back(self._settings.limits.nice)
-        async with self._owner, ControlServer(self._data_dir, self._answer) as control:
+        async with self._owner, self._control:
             await self._open_endpoint()
             await self._look_at_limits()
             watching = asyncio.create_task(self._watch_limits())
             try:
-                await self._follow_lifecycle(control)
+                await self._follow_lifecycle()
             finally:
                 watching.cancel()
                 if self._stay is not None:
@@ -160,18 +167,18 @@ class Worker:
             raise self._error
         return ExitCode.OK if self._signal is None else 128 + self._signal
 
-    async def _follow_lifecycle(self, control: ControlServer) -> None:
+    async def _follow_lifecycle(self) -> None:
         while True:
             step, leaving = next_step(self._lifecycle)
             match step:
                 case Step.EXIT:
-                    self._tell(control)
+                    self._tell()
                     return
                 case Step.START:
                     self._start_stay()
                 case Step.LEAVE if leaving is not None:
                     self._leave_stay(leaving)
-            self._tell(control)
+            self._tell()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_TICK_S):
                     await self._changed.wait()
@@ -239,7 +246,9 @@ class Worker:
         self._leave = Leave()
         self._error = None
         self._change(machine.started(self._lifecycle))
-        self._stay = asyncio.create_task(serve(self._options, self._leave, self._note, self._served))
+        self._stay = asyncio.create_task(
+            serve(self._options, self._leave, self._note, self._served, self._note_servers)
+        )
         self._stay.add_done_callback(self._stay_ended)
 
     def _leave_stay(self, leaving: Leaving) -> None:
@@ -291,9 +300,25 @@ class Worker:
         self._changed.set()
         self._on_event(event)
 
+    def _note_servers(self, servers: Mapping[str, ServerInfo]) -> None:
+        rows = [
+            SwarmServer(
+                peer_id=server.peer_id,
+                start=server.start,
+                end=server.end,
+                state=server.record.state.name.lower(),
+                throughput=server.record.throughput,
+                public_name=server.record.public_name,
+                using_relay=server.record.using_relay,
+            )
+            for server in sorted(servers.values(), key=lambda server: (server.start, server.end, server.peer_id))
+        ]
+        self._servers = SwarmChanged(num_blocks=self._status.num_blocks or 0, servers=tuple(rows[:_MAX_SERVERS]))
+        self._control.publish(self._servers, lambda topics: topics.swarm)
+
     # What others see
 
-    def _tell(self, control: ControlServer) -> None:
+    def _tell(self) -> None:
         """Publishes the status where it is another one than before, and pauses as events."""
         now = self._lifecycle
         rests = now.state is machine.State.PAUSED
@@ -303,7 +328,7 @@ class Worker:
         status = self.status()
         if status != self._told:
             self._told = status
-            control.publish(StatusChanged(status=status), lambda topics: topics.status)
+            self._control.publish(StatusChanged(status=status), lambda topics: topics.status)
 
     def status(self) -> Status:
         """As it is now."""
@@ -364,6 +389,8 @@ class Worker:
                 peer.cancel_work()
                 if topics.status:
                     peer.post(StatusChanged(status=self.status()))
+                if topics.swarm and self._servers is not None:
+                    peer.post(self._servers)
                 if topics.chats:
                     peer.do(self._owner.forward(peer))
                 if topics.logs:

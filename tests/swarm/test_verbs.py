@@ -33,6 +33,7 @@ from volunteer.control.messages import (
     Status,
     StatusChanged,
     Subscribe,
+    SwarmChanged,
     Topic,
     encode,
 )
@@ -61,6 +62,11 @@ def ask(data_dir: Path, *commands: Command) -> Status:
             return result
 
     return Status.model_validate(asyncio.run(run()))
+
+
+def tomorrow() -> str:
+    """Hours that are not now."""
+    return (datetime.datetime.now() + datetime.timedelta(days=1)).strftime("%a").lower() + " 10-11"
 
 
 def wait_until(data_dir: Path, *states: State, timeout_s: float = 60.0) -> Status:
@@ -199,6 +205,8 @@ VERBS: list[Callable[[random.Random], Command]] = [
     lambda chance: Resume(),
     lambda chance: Finish(),
     lambda chance: SetMode(mode=chance.choice(list(Mode)), for_s=chance.choice([None, 0.3])),
+    # What the limits say changes as well.
+    lambda chance: SetSetting(name="limits.hours", text=chance.choice([None, None, tomorrow()])),
 ]
 
 
@@ -217,7 +225,7 @@ def test_random_verbs_never_confuse_a_worker(worker: Worker, tmp_path: Path) -> 
                     await asyncio.sleep(chance.choice([0.0, 0.0, 0.05, 0.3]))
 
     asyncio.run(play())
-    ask(data_dir, Resume())
+    ask(data_dir, SetSetting(name="limits.hours", text=None), Resume())
     assert wait_until(data_dir, State.SERVING).blocks == (0, 6)
     ask(data_dir, Pause())
     wait_until(data_dir, State.PAUSED)
@@ -235,6 +243,23 @@ def test_kill_leaves_a_folder_that_the_next_worker_takes(worker: Worker, random_
     with Worker(arguments, data_dir) as again:
         again.wait_for("ready")
         assert ask(data_dir, GetStatus()).state is State.SERVING
+
+
+def test_the_swarm_is_shown(worker: Worker, tmp_path: Path) -> None:
+    async def run() -> SwarmChanged:
+        seen: asyncio.Queue[Any] = asyncio.Queue()
+        async with ControlClient(tmp_path / "worker", on_event=seen.put_nowait) as client:
+            await client.request(Subscribe(topics=Topic(swarm=True)))
+            async with asyncio.timeout(60):  # what it saw before it was online does not name itself yet
+                while not (changed := await seen.get()).servers:
+                    pass
+        return changed
+
+    changed = asyncio.run(run())
+    (server,) = changed.servers
+    assert (server.start, server.end, changed.num_blocks) == (0, 6, 6)
+    assert server.state in ("joining", "online"), "as it was seen last, which may be before it was online"
+    assert server.peer_id == ask(tmp_path / "worker", GetStatus()).peer_id
 
 
 def test_the_log_is_in_a_file_and_follows_a_client(worker: Worker, tmp_path: Path) -> None:
@@ -261,8 +286,7 @@ def test_the_log_is_in_a_file_and_follows_a_client(worker: Worker, tmp_path: Pat
 
 def test_settings_take_effect_at_once(worker: Worker, tmp_path: Path) -> None:
     data_dir = tmp_path / "worker"
-    tomorrow = (datetime.datetime.now() + datetime.timedelta(days=1)).strftime("%a").lower()
-    ask(data_dir, SetSetting(name="limits.hours", text=f"{tomorrow} 10-11"))
+    ask(data_dir, SetSetting(name="limits.hours", text=tomorrow()))
     paused = wait_until(data_dir, State.PAUSED)
     assert paused.reason == "Paused outside of the hours that you chose"
     assert paused.until_s is not None and paused.until_s > time.time()

@@ -100,6 +100,7 @@ class Topic(Message):
     """What a client wants to be told without asking again."""
 
     status: bool = False
+    swarm: bool = False
     logs: bool = False
     chats: bool = False
 
@@ -204,6 +205,27 @@ class StatusChanged(Message):
     status: Status
 
 
+class SwarmServer(Message):
+    """One server of the swarm, as its record says; `throughput` is its own word."""
+
+    peer_id: str
+    start: int
+    end: int
+    """The end is not part of it."""
+    state: str
+    throughput: float
+    public_name: str | None = None
+    using_relay: bool | None = None
+
+
+class SwarmChanged(Message):
+    """Who serves what, as this worker saw it last."""
+
+    type: Literal["swarm"] = "swarm"
+    num_blocks: int
+    servers: tuple[SwarmServer, ...]
+
+
 class LogLine(Message):
     """One record of the log, without secrets; a gap in the numbers is what this client was too slow for."""
 
@@ -236,7 +258,7 @@ AnyCommand = Annotated[
     Field(discriminator="type"),
 ]
 AnyReply = Annotated[
-    Welcome | Done | Refused | StatusChanged | LogLine | ChatEvent,
+    Welcome | Done | Refused | StatusChanged | SwarmChanged | LogLine | ChatEvent,
     Field(discriminator="type"),
 ]
 Reply = Done | Refused

@@ -8,7 +8,7 @@ import importlib.metadata
 import itertools
 import logging
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
 from volunteer.models.linear import NumberFormat
@@ -18,7 +18,7 @@ from volunteer.server.handler import EXTENSIONS, BlockService
 from volunteer.server.reachability import Reach, advice, reach_of
 from volunteer.server.throughput import Throughput
 from volunteer.swarm.node import SwarmNode
-from volunteer.swarm.records import MAX_MADDRS, ServerRecord, ServerState, port_of
+from volunteer.swarm.records import MAX_MADDRS, ServerInfo, ServerRecord, ServerState, port_of
 from volunteer.swarm_model import SwarmModel
 
 logger = logging.getLogger(__name__)
@@ -46,6 +46,7 @@ class Announcer:
         dtype: of its activations, as Petals' records name it ("float32").
         may_move: it goes to other blocks when the swarm needs those more.
         on_reach: told how others get here, and what to do about it, whenever that changes.
+        on_servers: told who is in the swarm, by peer id, with every announcement.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class Announcer:
         public_name: str | None,
         may_move: bool = False,
         on_reach: Callable[[Reach, str], None] = lambda reach, advice: None,
+        on_servers: Callable[[Mapping[str, ServerInfo]], None] = lambda servers: None,
     ):
         self._node = node
         self._model = model
@@ -79,6 +81,7 @@ class Announcer:
         self._serving: tuple[BlockService, Throughput] | None = None
         self._state = ServerState.OFFLINE
         self._on_reach = on_reach
+        self._on_servers = on_servers
         self._reach: Reach | None = None
 
     async def joining(self) -> None:
@@ -172,6 +175,7 @@ class Announcer:
         num_blocks, end = self._model.family.num_blocks, self._plan.end
         # Also where nobody comes after: whoever is seen here is remembered, to come back through.
         servers = await self._node.servers(self._model.dht_prefix, num_blocks)
+        self._on_servers(servers)
         following = [
             server.peer_id
             for server in servers.values()
