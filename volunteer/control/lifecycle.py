@@ -156,7 +156,9 @@ def next_step(lifecycle: Lifecycle) -> tuple[Step, Leaving | None]:
 
 def _leaving(lifecycle: Lifecycle) -> Leaving | None:
     if lifecycle.may_serve:
-        return Leaving.QUIT if lifecycle.is_outdated else None
+        # Who finishes and is wanted again does not wait for as long as the last session lasts.
+        is_over = lifecycle.is_outdated or lifecycle.leaving is Leaving.FINISH
+        return Leaving.QUIT if is_over else None
     if lifecycle.wish.mode is Mode.NEVER:
         return _hastiest(lifecycle.quitting, Leaving.FINISH if lifecycle.wish.finish else Leaving.NOW)
     if lifecycle.wish.mode is Mode.AUTO and lifecycle.blocked is not None:

@@ -79,6 +79,13 @@ def test_a_stay_that_is_leaving_ends_before_the_next_begins() -> None:
     assert next_step(machine.ended(resumed)) == (Step.START, None)
 
 
+def test_a_resume_hastens_a_finish() -> None:
+    finishing = machine.left(machine.finish(SERVING, NOW), Leaving.FINISH)
+    resumed = machine.resume(finishing, NOW + 1)
+    assert next_step(resumed) == (Step.LEAVE, Leaving.QUIT)
+    assert next_step(machine.left(resumed, Leaving.QUIT)) == (Step.NONE, None)
+
+
 def test_other_settings_begin_when_the_old_stay_has_ended() -> None:
     changed = machine.outdated(SERVING)
     assert next_step(changed) == (Step.LEAVE, Leaving.QUIT)
