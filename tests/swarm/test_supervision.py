@@ -10,6 +10,7 @@ import signal
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -21,23 +22,26 @@ from volunteer.control.messages import ChatCommand, SetSetting
 from volunteer.control.supervisor import Ended, News, Running, Supervisor, quit_worker, running_pid
 from volunteer.errors import UserError
 from volunteer.local_swarm import program_command
+from volunteer.models.stored_parts import stored_parts
 from volunteer.owner_services import CONVERSATIONS_FILE
 from volunteer.settings import load_settings
 from volunteer.verbs import worker_status
 
 KILLS = int(os.environ.get("VOLUNTEER_TEST_KILLS", "6"))
 """50 by hand; a start takes four seconds."""
-CHAT_KILLS = max(3, KILLS // 2)
+CHAT_KILLS = max(4, KILLS // 2)
+DOWNLOAD_BYTES_PER_S = 20e6
+"""So that 212 MB take longer than most workers live."""
 
 
 @pytest.fixture
-def serve_by_environment(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path, str], None]:
+def serve_by_environment(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
     """Says in the environment what a supervised worker serves; restarts are quick and never given up."""
 
-    def choose(model: Path, blocks: str) -> None:
+    def choose(model: str, blocks: str) -> None:
         monkeypatch.setattr(supervisor, "FIRST_DELAY_S", 0.01)
         monkeypatch.setattr(supervisor, "HEALTHY_S", 0.0)
-        monkeypatch.setenv("VOLUNTEER_MODEL", str(model))
+        monkeypatch.setenv("VOLUNTEER_MODEL", model)
         monkeypatch.setenv("VOLUNTEER_BLOCKS", blocks)
         monkeypatch.setenv("VOLUNTEER_NEW_SWARM", "1")
         monkeypatch.setenv("VOLUNTEER_HOST_MADDRS", "/ip4/127.0.0.1/tcp/0")
@@ -75,17 +79,24 @@ async def kill_again_and_again(data_dir: Path, *, kills: int, most_s: float) -> 
 
 
 def test_a_worker_that_is_killed_comes_back_each_time(
-    random_bloom: Path, tmp_path: Path, serve_by_environment: Callable[[Path, str], None]
+    random_bloom: Path, tmp_path: Path, serve_by_environment: Callable[[str, str], None]
 ) -> None:
-    serve_by_environment(random_bloom, "0:6")
+    serve_by_environment(str(random_bloom), "0:6")
     keeper = asyncio.run(kill_again_and_again(tmp_path / "worker", kills=KILLS, most_s=5.0))
     assert keeper.restarts == KILLS
 
 
-def test_chats_and_settings_are_whole_after_kills_in_their_midst(
-    smollm2: Path, tmp_path: Path, serve_by_environment: Callable[[Path, str], None]
+def test_downloads_chats_and_settings_are_whole_after_kills_in_their_midst(
+    smollm2: Path,
+    tmp_path: Path,
+    hub: Any,
+    serve_by_environment: Callable[[str, str], None],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    serve_by_environment(smollm2, "0:30")
+    hub.add_model("somebody/smollm2", smollm2)
+    hub.faults.bytes_per_s = DOWNLOAD_BYTES_PER_S
+    monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
+    serve_by_environment("somebody/smollm2", "0:30")
     data_dir = tmp_path / "worker"
     acknowledged: dict[str, int] = {}
 
@@ -101,6 +112,9 @@ def test_chats_and_settings_are_whole_after_kills_in_their_midst(
         assert database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         (asked,) = database.execute("SELECT count(*) FROM message WHERE role = 'user'").fetchone()
     assert asked >= acknowledged["asked"], "what was acknowledged is there"
+    stored = stored_parts(data_dir / "models")
+    assert len([part for part in stored if part.part.startswith("block")]) == 30
+    assert all(part.is_whole and part.file.is_unchanged() for part in stored)
     loaded = load_settings(data_dir)
     assert loaded.notes == () and loaded.settings.limits.nice >= acknowledged["nice"]
 

@@ -39,7 +39,8 @@ from volunteer.control.messages import (
 )
 from volunteer.control.wish_file import save_wish
 from volunteer.local_swarm import Worker
-from volunteer.settings import Settings, load_settings
+from volunteer.settings import Limits, Settings, load_settings, save_settings
+from volunteer.worker import run_worker
 
 LOOPBACK = ["--host-maddrs", "/ip4/127.0.0.1/tcp/0"]
 
@@ -210,26 +211,65 @@ VERBS: list[Callable[[random.Random], Command]] = [
 ]
 
 
-def test_random_verbs_never_confuse_a_worker(worker: Worker, tmp_path: Path) -> None:
-    """50 sequences on one worker; after each it serves when it should, and has left when it should not."""
+class JumpingClock:
+    """Stands where the worker finds the module `time`; its clock on the wall jumps."""
+
+    def __init__(self) -> None:
+        self.ahead_s = 0.0
+
+    def time(self) -> float:
+        return time.time() + self.ahead_s
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(time, name)
+
+
+def test_random_verbs_limits_and_clocks_never_confuse_a_worker(
+    random_bloom: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """50 sequences on one worker, in this process for the sake of its clock; then it serves and leaves as it should."""
     data_dir = tmp_path / "worker"
+    save_settings(data_dir, Settings(limits=Limits(nice=0)))  # the other tests are not to stand back
+    clock = JumpingClock()
+    monkeypatch.setattr("volunteer.worker.time", clock)
     chance = random.Random(5)
+    chosen = {"model": str(random_bloom), "blocks": "0:6", "new_swarm": True}
+
+    async def until(client: ControlClient, state: State) -> Status:
+        async with asyncio.timeout(60):
+            while True:
+                status = Status.model_validate(await client.request(GetStatus()))
+                if status.state is state:
+                    return status
+                await asyncio.sleep(0.05)
 
     async def play() -> None:
+        async with asyncio.timeout(60):
+            while not (data_dir / "control.json").exists():  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
         async with ControlClient(data_dir) as client:
             for _ in range(50):
                 for _ in range(chance.randint(1, 5)):
+                    clock.ahead_s += chance.choice([0.0, 0.0, 0.0, 3600.0, -3600.0, 1e8, -1e8])
                     status = Status.model_validate(await client.request(chance.choice(VERBS)(chance)))
                     if status.state in (State.PAUSED, State.FAILED):
                         assert status.reason
                     await asyncio.sleep(chance.choice([0.0, 0.0, 0.05, 0.3]))
+            await client.request(SetSetting(name="limits.hours", text=None))
+            await client.request(Resume())
+            assert (await until(client, State.SERVING)).blocks == (0, 6)
+            await client.request(Pause())
+            await until(client, State.PAUSED)
+            assert not [child for child in psutil.Process().children() if child.name() == "p2pd"]
+            await client.request(Quit())
 
-    asyncio.run(play())
-    ask(data_dir, SetSetting(name="limits.hours", text=None), Resume())
-    assert wait_until(data_dir, State.SERVING).blocks == (0, 6)
-    ask(data_dir, Pause())
-    wait_until(data_dir, State.PAUSED)
-    assert worker.is_running and not psutil.Process(worker.pid).children()
+    async def run() -> int:
+        options = chosen | {"host_maddrs": ("/ip4/127.0.0.1/tcp/0",)}
+        worker = asyncio.create_task(run_worker(data_dir, options, lambda event: None))
+        await play()
+        return await worker
+
+    assert asyncio.run(run()) == 0
 
 
 def test_kill_leaves_a_folder_that_the_next_worker_takes(worker: Worker, random_bloom: Path, tmp_path: Path) -> None:
