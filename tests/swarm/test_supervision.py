@@ -8,7 +8,7 @@ import os
 import random
 import signal
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,15 @@ KILLS = int(os.environ.get("VOLUNTEER_TEST_KILLS", "6"))
 CHAT_KILLS = max(4, KILLS // 2)
 DOWNLOAD_BYTES_PER_S = 20e6
 """So that 212 MB take longer than most workers live."""
+
+
+@pytest.fixture
+def data_dir(tmp_path: Path) -> Iterator[Path]:
+    """Of a worker, which outlives a test that fails unless it is ended here."""
+    folder = tmp_path / "worker"
+    yield folder
+    if (pid := asyncio.run(running_pid(folder))) is not None:
+        os.kill(pid, signal.SIGKILL)
 
 
 @pytest.fixture
@@ -79,16 +88,16 @@ async def kill_again_and_again(data_dir: Path, *, kills: int, most_s: float) -> 
 
 
 def test_a_worker_that_is_killed_comes_back_each_time(
-    random_bloom: Path, tmp_path: Path, serve_by_environment: Callable[[str, str], None]
+    random_bloom: Path, data_dir: Path, serve_by_environment: Callable[[str, str], None]
 ) -> None:
     serve_by_environment(str(random_bloom), "0:6")
-    keeper = asyncio.run(kill_again_and_again(tmp_path / "worker", kills=KILLS, most_s=5.0))
+    keeper = asyncio.run(kill_again_and_again(data_dir, kills=KILLS, most_s=5.0))
     assert keeper.restarts == KILLS
 
 
 def test_downloads_chats_and_settings_are_whole_after_kills_in_their_midst(
     smollm2: Path,
-    tmp_path: Path,
+    data_dir: Path,
     hub: Any,
     serve_by_environment: Callable[[str, str], None],
     monkeypatch: pytest.MonkeyPatch,
@@ -97,7 +106,6 @@ def test_downloads_chats_and_settings_are_whole_after_kills_in_their_midst(
     hub.faults.bytes_per_s = DOWNLOAD_BYTES_PER_S
     monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
     serve_by_environment("somebody/smollm2", "0:30")
-    data_dir = tmp_path / "worker"
     acknowledged: dict[str, int] = {}
 
     async def run() -> None:
