@@ -16,7 +16,6 @@ import json
 import logging
 import os
 import re
-import tempfile
 import time
 import types
 import typing
@@ -30,6 +29,7 @@ import platformdirs
 from volunteer.errors import ConfigurationError
 from volunteer.hours import ALWAYS, WeekHours
 from volunteer.setting_fields import SettingField, fields_of, setting
+from volunteer.whole_file import NEW, write_file
 
 DATA_DIR_VARIABLE = "VOLUNTEER_DATA_DIR"
 
@@ -277,7 +277,7 @@ def save_settings(data_dir: Path, settings: Settings) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         _clear_leftovers(file)
         _keep_newer_version(file)
-        _replace(file, content.encode())
+        write_file(file, content.encode(), is_private=True)
     except OSError as error:
         raise ConfigurationError(f"The settings cannot be saved in {file}: {error.strerror}.") from error
 
@@ -335,35 +335,15 @@ def _keep_newer_version(file: Path) -> None:
         content = file.read_bytes()
         version = _parse_object(content).get("version")
         if _is_version(version) and version > 1 + len(MIGRATIONS):
-            _replace(file.with_name(f"{file.name}.version-{version}"), content)
+            write_file(file.with_name(f"{file.name}.version-{version}"), content, is_private=True)
 
 
 def _clear_leftovers(file: Path) -> None:
     """Of saves that were killed."""
-    for leftover in file.parent.glob(f"{glob.escape(file.name)}.new-*"):
+    for leftover in file.parent.glob(f"{glob.escape(file.name + NEW)}*"):
         with contextlib.suppress(OSError):
             if time.time() - leftover.stat().st_mtime > _LEFTOVER_S:
                 leftover.unlink()
-
-
-def _replace(file: Path, content: bytes) -> None:
-    number, name = tempfile.mkstemp(prefix=f"{file.name}.new-", dir=file.parent)  # 0600
-    try:
-        with os.fdopen(number, "wb") as opened:
-            opened.write(content)
-            opened.flush()
-            os.fsync(opened.fileno())
-        os.replace(name, file)  # noqa: PTH105, the name is text
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(name)  # noqa: PTH108
-        raise
-    if os.name == "posix":  # the new name itself outlives a loss of power only when the folder is on the disk
-        folder = os.open(file.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
 
 
 # By name.

@@ -19,7 +19,7 @@ import struct
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
@@ -40,6 +40,7 @@ from volunteer.control.messages import (
     encode,
 )
 from volunteer.errors import ExitCode, UserError
+from volunteer.whole_file import write_file
 
 CONNECTION_FILE = "control.json"
 MAX_COMMAND_BYTES = 1024**2
@@ -105,11 +106,8 @@ class Place:
             raise NotRunning(f"No worker is running on {data_dir}.") from error
 
     def write(self, data_dir: Path) -> None:
-        """Replaces the file, readable by this user alone from its first byte on."""
-        descriptor, beside = tempfile.mkstemp(dir=data_dir, prefix=".control-")  # mkstemp creates it 0600
-        with os.fdopen(descriptor, "w") as file:
-            json.dump({"address": self.address, "token": self.token, "pid": self.pid}, file)
-        Path(beside).replace(data_dir / CONNECTION_FILE)
+        """Replaces the file, readable by this user alone."""
+        write_file(data_dir / CONNECTION_FILE, json.dumps(asdict(self)).encode(), is_private=True)
 
 
 class Peer:

@@ -24,6 +24,7 @@ from volunteer.control import desktop
 from volunteer.control.limits import Moment, Power, Readings, program_key
 from volunteer.hardware import Gpu, detect, only_devices_have_batteries
 from volunteer.settings import Limits
+from volunteer.whole_file import write_file
 
 logger = logging.getLogger(__name__)
 
@@ -341,10 +342,8 @@ class _SentToday:
         return SentOn(today, 0, counter)
 
     def _save(self, sent: SentOn) -> None:
-        beside = self._file.with_suffix(".new")
         with suppress(OSError):  # a full disk: it is counted all the same
-            beside.write_text(json.dumps({"day": sent.day.isoformat(), "sent_bytes": sent.sent_bytes}))
-            beside.replace(self._file)
+            write_file(self._file, json.dumps({"day": sent.day.isoformat(), "sent_bytes": sent.sent_bytes}).encode())
 
 
 # Clocks.

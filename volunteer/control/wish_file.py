@@ -6,11 +6,10 @@ import dataclasses
 import json
 import logging
 import math
-import os
-import tempfile
 from pathlib import Path
 
 from volunteer.control.lifecycle import Mode, Wish
+from volunteer.whole_file import write_file
 
 _FILE = "wish.json"
 _MAX_BYTES = 4096
@@ -38,9 +37,6 @@ def load_wish(data_dir: Path) -> Wish:
 def save_wish(data_dir: Path, wish: Wish) -> None:
     """Replaces the file whole. A full disk costs the memory of it, not the wish."""
     try:
-        descriptor, beside = tempfile.mkstemp(dir=data_dir, prefix=".wish-")
-        with os.fdopen(descriptor, "w") as file:
-            json.dump(dataclasses.asdict(wish), file)
-        Path(beside).replace(data_dir / _FILE)
+        write_file(data_dir / _FILE, json.dumps(dataclasses.asdict(wish)).encode(), is_private=True)
     except OSError as error:
         logger.warning("What was asked for cannot be written down: %s", error)

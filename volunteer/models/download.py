@@ -26,6 +26,7 @@ from filelock import FileLock, Timeout
 from volunteer.errors import ConfigurationError, UserError
 from volunteer.models.hub import DownloadCancelled, RetryPolicy
 from volunteer.models.safetensors_index import TensorEntry, build_header
+from volunteer.whole_file import sync_folder, write_file
 
 MIB = 1 << 20
 _PART_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
@@ -277,7 +278,7 @@ class PartFile:
             # Before the file gets its name: what has a name also has a checksum.
             write_file(self._checksum, digest.hexdigest().encode())
             self._partial.replace(self.path)
-            _sync_folder(self.path.parent)
+            sync_folder(self.path.parent)
 
     @contextmanager
     def _open_partial(self, plan: PartPlan, transfer: Transfer) -> Iterator[BinaryIO]:
@@ -309,34 +310,10 @@ def feed(digest: hashlib._Hash, file: BinaryIO, num_bytes: int, cancelled: threa
     return done
 
 
-def write_file(path: Path, content: bytes) -> None:
-    """Replaces a small file as a whole; what stands at `path` is complete even after a power cut."""
-    beside = path.with_name(f"{path.name}.{os.getpid()}.{threading.get_ident()}.tmp")
-    try:
-        with beside.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
-    _sync_folder(path.parent)
-
-
 def _write(file: BinaryIO, content: bytes) -> None:
     left = memoryview(content)
     while left:
         left = left[file.write(left) :]
-
-
-def _sync_folder(folder: Path) -> None:
-    if os.name != "posix":
-        return  # elsewhere folders cannot be opened
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _size_if_begins_with(path: Path, header: bytes) -> int | None:

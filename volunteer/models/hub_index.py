@@ -17,7 +17,6 @@ from urllib.parse import quote
 from filelock import FileLock
 
 from volunteer.errors import ConfigurationError, Unavailable
-from volunteer.models.download import write_file
 from volunteer.models.hub import HubRepository, RemoteFile, Snapshot, is_commit
 from volunteer.models.safetensors_index import (
     INDEX_FILE,
@@ -32,6 +31,7 @@ from volunteer.models.safetensors_index import (
     parse_header,
     parse_index,
 )
+from volunteer.whole_file import write_file
 
 logger = logging.getLogger(__name__)
 

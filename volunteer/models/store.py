@@ -32,7 +32,6 @@ from volunteer.models.download import (
     disk_failures_in_words,
     feed,
     plan_part,
-    write_file,
 )
 from volunteer.models.hub import AccessDenied, DownloadCancelled, HubRepository, NotOnHub, check_model_name
 from volunteer.models.hub_index import Revision, Shard, open_revision, shard_names
@@ -49,6 +48,7 @@ from volunteer.models.safetensors_index import (
     parse_index,
 )
 from volunteer.models.stored_parts import note_use
+from volunteer.whole_file import write_file
 
 if TYPE_CHECKING:
     import torch

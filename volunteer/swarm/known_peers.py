@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from volunteer.swarm.records import MAX_MADDR_LENGTH
+from volunteer.whole_file import write_file
 
 logger = logging.getLogger(__name__)
 
@@ -60,12 +61,10 @@ class KnownPeers:
         """Writes the file; a disk that is full costs the memory, not the session."""
         if self._file is None:
             return
-        beside = self._file.with_suffix(".new")
         with self._saving:
             try:
                 self._file.parent.mkdir(parents=True, exist_ok=True)
-                beside.write_text(json.dumps({"peers": addresses}, indent=1) + "\n", encoding="utf-8")
-                beside.replace(self._file)
+                write_file(self._file, (json.dumps({"peers": addresses}, indent=1) + "\n").encode())
             except OSError as error:
                 logger.warning("Could not remember the peers of the swarm: %s", error)
                 return
