@@ -375,23 +375,16 @@ class ControlClient:
                     answer.set_exception(ChannelClosed("The worker has ended."))
 
     def _take(self, message: Message) -> None:
-        match message:
-            case Done(id=number) if number in self._waiting:
-                _settle(self._waiting[number], message)
-            case Refused(id=number, message=text, exit_code=code) if number in self._waiting:
-                _fail(self._waiting[number], CommandRefused(text, code))
-            case _:
-                self._on_event(message)
-
-
-def _settle(future: asyncio.Future[Done], reply: Done) -> None:
-    if not future.done():
-        future.set_result(reply)
-
-
-def _fail(future: asyncio.Future[Done], error: UserError) -> None:
-    if not future.done():
-        future.set_exception(error)
+        if not isinstance(message, Done | Refused) or message.id not in self._waiting:
+            self._on_event(message)
+            return
+        answer = self._waiting[message.id]
+        if answer.done():  # its caller has given up
+            return
+        if isinstance(message, Done):
+            answer.set_result(message)
+        else:
+            answer.set_exception(CommandRefused(message.message, message.exit_code))
 
 
 # Sockets
@@ -406,7 +399,7 @@ async def _listen(data_dir: Path, connected: Connected, stack: contextlib.AsyncE
         return await _listen_on_pipe(connected, stack)
     if not hasattr(socket, "AF_UNIX"):
         server = await asyncio.start_server(connected, "127.0.0.1", 0, limit=MAX_COMMAND_BYTES)
-        stack.push_async_callback(_close_server, server)
+        stack.callback(server.close)
         return f"tcp:{server.sockets[0].getsockname()[1]}"
     folder = data_dir / "run"
     if len(os.fsencode(folder / "control.sock")) > _MAX_SOCKET_PATH:
@@ -418,7 +411,7 @@ async def _listen(data_dir: Path, connected: Connected, stack: contextlib.AsyncE
     server = await asyncio.start_unix_server(connected, path, limit=MAX_COMMAND_BYTES)
     path.chmod(0o600)
     stack.callback(path.unlink, missing_ok=True)
-    stack.push_async_callback(_close_server, server)
+    stack.callback(server.close)
     return f"unix:{path}"
 
 
@@ -434,10 +427,6 @@ async def _listen_on_pipe(connected: Connected, stack: contextlib.AsyncExitStack
     for server in await loop.start_serving_pipe(protocol, name):
         stack.callback(server.close)
     return f"pipe:{name}"
-
-
-async def _close_server(server: asyncio.Server) -> None:
-    server.close()
 
 
 async def _connect(address: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
