@@ -19,6 +19,7 @@ from pathlib import Path, PurePosixPath
 from typing import TextIO
 
 from volunteer.errors import ConfigurationError, ExitCode, UserError
+from volunteer.whole_file import write_file
 
 NAME = "petals-volunteer"
 MARK = "Made by Petals Volunteer; `volunteer service remove` deletes it."
@@ -514,13 +515,8 @@ def _run(step: Step, run: Run) -> None:
 
 def _write(file: PlannedFile) -> None:
     file.path.parent.mkdir(parents=True, exist_ok=True)
-    beside = file.path.with_name(f".{file.path.name}.{os.getpid()}.tmp")
-    try:
-        beside.write_text(file.text, encoding="utf-8")
-        beside.chmod(0o644)
-        beside.replace(file.path)
-    finally:
-        beside.unlink(missing_ok=True)
+    write_file(file.path, file.text.encode())
+    file.path.chmod(0o644)
 
 
 # The verbs.

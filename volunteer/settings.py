@@ -11,12 +11,10 @@ import copy
 import dataclasses
 import difflib
 import functools
-import glob
 import json
 import logging
 import os
 import re
-import time
 import types
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -29,7 +27,7 @@ import platformdirs
 from volunteer.errors import ConfigurationError
 from volunteer.hours import ALWAYS, WeekHours
 from volunteer.setting_fields import SettingField, fields_of, setting
-from volunteer.whole_file import NEW, write_file
+from volunteer.whole_file import write_file
 
 DATA_DIR_VARIABLE = "VOLUNTEER_DATA_DIR"
 
@@ -200,7 +198,6 @@ MIGRATIONS: tuple[Migration, ...] = ()
 
 _MOST_BYTES = 2**20
 _MOST_VERSIONS = 1_000_000
-_LEFTOVER_S = 3600.0
 
 
 @dataclass(frozen=True)
@@ -275,7 +272,6 @@ def save_settings(data_dir: Path, settings: Settings) -> None:
     content = json.dumps(raw, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        _clear_leftovers(file)
         _keep_newer_version(file)
         write_file(file, content.encode(), is_private=True)
     except OSError as error:
@@ -336,14 +332,6 @@ def _keep_newer_version(file: Path) -> None:
         version = _parse_object(content).get("version")
         if _is_version(version) and version > 1 + len(MIGRATIONS):
             write_file(file.with_name(f"{file.name}.version-{version}"), content, is_private=True)
-
-
-def _clear_leftovers(file: Path) -> None:
-    """Of saves that were killed."""
-    for leftover in file.parent.glob(f"{glob.escape(file.name + NEW)}*"):
-        with contextlib.suppress(OSError):
-            if time.time() - leftover.stat().st_mtime > _LEFTOVER_S:
-                leftover.unlink()
 
 
 # By name.

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import glob
 import os
 import secrets
+import time
 from pathlib import Path
 
-NEW = ".new-"
+_NEW = ".new-"
 """Stands in the name of a file that is being written, after the name that it will have."""
+_LEFTOVER_S = 3600.0
+"""Nobody writes for so long: what is as old was left by a process that was killed."""
 
 
 def write_file(path: Path, content: bytes, *, is_private: bool = False) -> None:
@@ -19,7 +24,8 @@ def write_file(path: Path, content: bytes, *, is_private: bool = False) -> None:
     Raises:
         OSError: the file is as it was before.
     """
-    beside = path.with_name(f"{path.name}{NEW}{secrets.token_hex(8)}")
+    _clear_leftovers(path)
+    beside = path.with_name(f"{path.name}{_NEW}{secrets.token_hex(8)}")
     try:
         descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600 if is_private else 0o666)
         with os.fdopen(descriptor, "wb") as file:
@@ -30,6 +36,13 @@ def write_file(path: Path, content: bytes, *, is_private: bool = False) -> None:
     finally:
         beside.unlink(missing_ok=True)
     sync_folder(path.parent)
+
+
+def _clear_leftovers(path: Path) -> None:
+    for leftover in path.parent.glob(f"{glob.escape(path.name + _NEW)}*"):
+        with contextlib.suppress(OSError):
+            if time.time() - leftover.stat().st_mtime > _LEFTOVER_S:
+                leftover.unlink()
 
 
 def sync_folder(folder: Path) -> None:
