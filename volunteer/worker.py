@@ -16,7 +16,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -126,7 +126,9 @@ class Worker:
         self._verdict = Verdict()
         self._readings = Readings()
         self._limits_changed = asyncio.Event()
-        self._lifecycle = Lifecycle(wish=load_wish(data_dir))
+        self._kept_wish = load_wish(data_dir)
+        self._lifecycle = Lifecycle(wish=self._kept_wish)
+        self._saving = asyncio.Lock()
         self._changed = asyncio.Event()
         self._stay: asyncio.Task[None] | None = None
         self._leave = Leave()
@@ -184,10 +186,17 @@ class Worker:
                     await self._changed.wait()
             self._changed.clear()
             self._change(machine.passed(self._lifecycle, time.time()))
+            await self._keep_wish()
+
+    async def _keep_wish(self) -> None:
+        """Writes down what was asked for last, before anybody is told that it was heard."""
+        async with self._saving:
+            wish = self._lifecycle.wish
+            if wish != self._kept_wish:
+                await asyncio.to_thread(save_wish, self._data_dir, wish)
+                self._kept_wish = wish
 
     def _change(self, lifecycle: Lifecycle) -> None:
-        if lifecycle.wish != self._lifecycle.wish:
-            save_wish(self._data_dir, lifecycle.wish)
         if lifecycle != self._lifecycle:
             self._lifecycle = lifecycle
             self._changed.set()
@@ -213,10 +222,12 @@ class Worker:
         self._readings = readings
         self._change(machine.limited(self._lifecycle, self._verdict.reason or None))
 
-    async def _change_settings(self, settings: Settings) -> None:
+    async def _change_settings(self, change: Callable[[Settings], Settings]) -> None:
         """Goes by other settings from now on; those of serving begin with the next stay, which begins at once."""
-        save_settings(self._data_dir, settings)
-        before, self._settings = self._settings, settings
+        async with self._saving:
+            settings = change(self._settings)
+            await asyncio.to_thread(save_settings, self._data_dir, settings)
+            before, self._settings = self._settings, settings
         self._limits_changed.set()
         stand_back(settings.limits.nice)
         if settings.endpoint != before.endpoint:
@@ -369,7 +380,7 @@ class Worker:
         now_s = time.time()
         match command:
             case GetStatus():
-                return Done(id=command.id, result=self.status().model_dump(mode="json"))
+                pass
             case Pause(for_s=for_s):
                 self._change(machine.pause(self._lifecycle, now_s, for_s))
             case Resume():
@@ -381,9 +392,9 @@ class Worker:
             case Quit():
                 self._change(machine.quit_worker(self._lifecycle))
             case SetSetting(name=name, text=None):
-                await self._change_settings(reset_setting(self._settings, name))
+                await self._change_settings(lambda settings: reset_setting(settings, name))
             case SetSetting(name=name, text=str(text)):
-                await self._change_settings(set_setting(self._settings, name, text))
+                await self._change_settings(lambda settings: set_setting(settings, name, text))
             case Subscribe(topics=topics):
                 peer.topics = topics
                 peer.cancel_work()
@@ -397,6 +408,7 @@ class Worker:
                     peer.do(self._forward_log(peer))
             case ChatCommand(action=action, arguments=arguments):
                 return Done(id=command.id, result=await self._owner.commands.run(action, arguments))
+        await self._keep_wish()
         return Done(id=command.id, result=self.status().model_dump(mode="json"))
 
     async def _forward_log(self, peer: Peer) -> None:
