@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from volunteer.bench.options import BENCHMARKS, BLOOM_560M_SHAPE, SMOLLM2, BenchOptions, Outputs, judged
+from volunteer.completion import SHELLS
 from volunteer.errors import ExitCode, UserError
 from volunteer.settings import DATA_DIR_VARIABLE, default_data_dir, peers_file
 
@@ -189,7 +190,7 @@ def _add_verbs(commands: Any) -> list[argparse.ArgumentParser]:
         "--report", type=Path, metavar="FILE", help="write all of it, without secrets, to be shown to others"
     )
     completion = commands.add_parser("completion", help="a script that completes commands in your shell")
-    completion.add_argument("shell", choices=["bash", "zsh", "fish"])
+    completion.add_argument("shell", choices=SHELLS)
     return [status, pause, mode, resume, finish, quit_parser, config, blocks, service, logs, doctor, completion]
 
 
@@ -461,12 +462,10 @@ def _chat(options: argparse.Namespace) -> int:
 
 def _own_worker() -> tuple[str, ...]:
     """The addresses of the worker that runs on this data folder: through it the swarm is found, too."""
-    from volunteer.verbs import worker_status
+    from volunteer.verbs import find_worker
 
-    try:
-        return worker_status(default_data_dir()).maddrs
-    except UserError:
-        return ()
+    worker = find_worker(default_data_dir())
+    return () if worker is None else worker.maddrs
 
 
 class _NoRouteNotice:
@@ -627,15 +626,13 @@ def _config(options: argparse.Namespace) -> int:
 
 def _blocks(options: argparse.Namespace) -> int:
     from volunteer.models.stored_parts import stored_parts
-    from volunteer.verbs import worker_status
+    from volunteer.verbs import find_worker
 
     stored = stored_parts(default_data_dir() / "models")
     bad = [part for part in stored if options.action == "verify" and part.is_whole and not part.file.is_unchanged()]
     if options.action == "prune":
-        try:
-            used_since_s = worker_status(default_data_dir()).started_s
-        except UserError:
-            used_since_s = math.inf
+        worker = find_worker(default_data_dir())
+        used_since_s = math.inf if worker is None else worker.started_s
         stored = [part for part in stored if part.used_s < used_since_s]
         for part in stored:
             part.file.delete()
@@ -681,24 +678,16 @@ def _logs(options: argparse.Namespace) -> int:
 
 def _doctor(options: argparse.Namespace) -> int:
     from volunteer.doctor import run
-    from volunteer.verbs import worker_status
+    from volunteer.verbs import find_worker
 
     data_dir = default_data_dir()
-
-    def answers() -> bool:
-        try:
-            worker_status(data_dir)
-        except UserError:
-            return False
-        return True
-
     return run(
         data_dir,
         out=sys.stdout,
         online=options.online,
         as_json=options.json,
         report_file=options.report,
-        worker_answers=answers,
+        worker_answers=lambda: find_worker(data_dir) is not None,
     )
 
 

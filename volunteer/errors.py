@@ -18,6 +18,12 @@ class ExitCode(IntEnum):
     ALREADY_RUNNING = 97
 
 
+ENDED_AS_ASKED = (128 + 2, 128 + 15)
+"""Besides OK: of a worker that got SIGINT or SIGTERM."""
+NO_USE_TO_RESTART = (ExitCode.USAGE, ExitCode.NO_PERMISSION, ExitCode.BAD_CONFIGURATION)
+"""Another try would end the same."""
+
+
 class UserError(Exception):
     """Something the volunteer can act on; its text is a whole sentence and is shown as it stands."""
 

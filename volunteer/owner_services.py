@@ -27,7 +27,7 @@ from volunteer.errors import ConfigurationError
 from volunteer.openai_api.endpoint import Endpoint
 from volunteer.openai_api.endpoint import EndpointSettings as Offer
 from volunteer.openai_api.key import load_or_create_key
-from volunteer.settings import EndpointSettings, peers_file
+from volunteer.settings import EndpointSettings, model_name, peers_file
 from volunteer.swarm_model import open_swarm_model
 
 CONVERSATIONS_FILE = "conversations.sqlite"
@@ -92,7 +92,7 @@ class OwnerServices:
         if not settings.enabled:
             return
         key = load_or_create_key(self._data_dir / KEY_FILE) if settings.require_key else None
-        offer = Offer(model=_name(self._swarm().model), key=key, host=settings.host, port=settings.port)
+        offer = Offer(model=model_name(self._swarm().model), key=key, host=settings.host, port=settings.port)
         async with contextlib.AsyncExitStack() as stack:
             endpoint = await stack.enter_async_context(Endpoint(self._answering, offer))
             self.endpoint_url = endpoint.url
@@ -194,11 +194,6 @@ class ChatCommands:
             where = ".".join(map(str, first["loc"]))
             raise ConfigurationError(f"{action} does not take this ({where}: {first['msg']}).") from error
         return _to_json.dump_python(result, mode="json")
-
-
-def _name(model: str) -> str:
-    """Of a model in a folder, without the folder."""
-    return Path(model).name if Path(model).is_absolute() else model
 
 
 def _snake(name: str) -> str:

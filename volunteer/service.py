@@ -18,7 +18,7 @@ from enum import StrEnum
 from pathlib import Path, PurePosixPath
 from typing import TextIO
 
-from volunteer.errors import ConfigurationError, ExitCode, UserError
+from volunteer.errors import ENDED_AS_ASKED, NO_USE_TO_RESTART, ConfigurationError, ExitCode, UserError
 from volunteer.whole_file import write_file
 
 NAME = "petals-volunteer"
@@ -33,13 +33,7 @@ STOP_TIMEOUT_S = 45
 _RESTART_S = 30
 _COMMAND_TIMEOUT_S = STOP_TIMEOUT_S + 30.0
 
-_ENDED_AS_ASKED = (130, 143)  # 128 + SIGINT, 128 + SIGTERM
-_NO_USE_TO_RESTART = (
-    ExitCode.USAGE,
-    ExitCode.NO_PERMISSION,
-    ExitCode.BAD_CONFIGURATION,
-    ExitCode.ALREADY_RUNNING,
-)
+_FINAL = (*NO_USE_TO_RESTART, ExitCode.ALREADY_RUNNING)
 
 # launchd restarts on any code but 0; this tells it which ones are final. It is the shell that gets launchd's SIGTERM,
 # and a `wait` that a signal interrupts comes back before the program has ended.
@@ -49,7 +43,7 @@ program=$!
 trap 'kill -TERM "$program"' TERM
 wait "$program"; code=$?
 while kill -0 "$program" 2>/dev/null; do wait "$program"; code=$?; done
-case $code in {"|".join(str(int(code)) for code in sorted((*_ENDED_AS_ASKED, *_NO_USE_TO_RESTART)))}) exit 0 ;; esac
+case $code in {"|".join(str(int(code)) for code in sorted((*ENDED_AS_ASKED, *_FINAL)))}) exit 0 ;; esac
 exit "$code"
 """
 
@@ -356,9 +350,9 @@ _UNIT_LIFE = f"""\
 Restart=on-failure
 RestartSec={_RESTART_S}
 # Asked to end by SIGINT or SIGTERM.
-SuccessExitStatus={" ".join(map(str, _ENDED_AS_ASKED))}
+SuccessExitStatus={" ".join(map(str, ENDED_AS_ASKED))}
 # Wrong usage, no permission, bad configuration, already running: a restart would end the same way.
-RestartPreventExitStatus={" ".join(str(int(code)) for code in _NO_USE_TO_RESTART)}
+RestartPreventExitStatus={" ".join(str(int(code)) for code in _FINAL)}
 # The program says goodbye to its swarm, for which it needs its network daemon: that one is not told.
 KillSignal=SIGTERM
 KillMode=mixed

@@ -57,6 +57,11 @@ def settings_file(data_dir: Path) -> Path:
     return data_dir / "settings.json"
 
 
+def model_name(model: str) -> str:
+    """Of a model in a folder, without the folder."""
+    return Path(model).name if Path(model).is_absolute() else model
+
+
 # The choices. A field of one group is a setting.
 
 

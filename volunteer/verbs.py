@@ -28,11 +28,12 @@ from volunteer.control.messages import (
     Subscribe,
     Topic,
 )
-from volunteer.errors import ConfigurationError, ExitCode
+from volunteer.errors import ConfigurationError, ExitCode, UserError
 from volunteer.settings import (
     describe_settings,
     get_setting_text,
     load_settings,
+    model_name,
     reset_setting,
     save_settings,
     set_setting,
@@ -84,18 +85,22 @@ def run_verb(verb: str, data_dir: Path, *, for_s: float | None, mode: Mode | Non
     Raises:
         NotRunning, CommandRefused.
     """
+    command: Command
+    wanted: Sequence[State] = ()
     match verb:
         case "pause":
-            return asyncio.run(_ask(data_dir, Pause(for_s=for_s), _RESTING, as_json, out))
+            command, wanted = Pause(for_s=for_s), _RESTING
         case "resume":
-            return asyncio.run(_ask(data_dir, Resume(), (), as_json, out))
+            command = Resume()
         case "finish":
-            return asyncio.run(_ask(data_dir, Finish(), (), as_json, out))
+            command = Finish()
         case "mode" if mode is not None:
-            return asyncio.run(_ask(data_dir, SetMode(mode=mode, for_s=for_s), (), as_json, out))
+            command = SetMode(mode=mode, for_s=for_s)
         case "quit":
             return asyncio.run(_quit(data_dir, out))
-    raise ValueError(f"no verb {verb!r}")
+        case _:
+            raise ValueError(f"no verb {verb!r}")
+    return asyncio.run(_ask(data_dir, command, wanted, as_json, out))
 
 
 _RESTING = (State.PAUSED, State.FAILED, State.STOPPED)
@@ -111,11 +116,12 @@ async def _ask(data_dir: Path, command: Command, wanted: Sequence[State], as_jso
 
     async with ControlClient(data_dir, "volunteer", on_event=see) as client:
         status = Status.model_validate(await client.request(command))
-        await client.request(Subscribe(topics=Topic(status=True)))
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_SETTLE_S):
-                while wanted and status.state not in wanted:
-                    status = await statuses.get()
+        if wanted:
+            await client.request(Subscribe(topics=Topic(status=True)))
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_SETTLE_S):
+                    while status.state not in wanted:
+                        status = await statuses.get()
     _show(status, as_json, out)
     return ExitCode.OK
 
@@ -144,6 +150,14 @@ def worker_status(data_dir: Path) -> Status:
             return Status.model_validate(await client.request(GetStatus()))
 
     return asyncio.run(ask())
+
+
+def find_worker(data_dir: Path) -> Status | None:
+    """How the worker of this folder is; None where none answers."""
+    try:
+        return worker_status(data_dir)
+    except UserError:
+        return None
 
 
 def show_status(data_dir: Path, *, as_json: bool, out: Out) -> int:
@@ -236,7 +250,7 @@ def describe(status: Status, now_s: float) -> str:
 
 
 def _headline(status: Status, now_s: float) -> str:
-    where = f"blocks {status.blocks[0]}-{status.blocks[1] - 1} of {_short(status.model)}" if status.blocks else ""
+    where = f"blocks {status.blocks[0]}-{status.blocks[1] - 1} of {model_name(status.model)}" if status.blocks else ""
     match status.state:
         case State.SERVING:
             return f"Serving {where}"
@@ -278,8 +292,3 @@ def _details(status: Status, now_s: float) -> list[str]:
         lines.append(f"OpenAI-compatible endpoint: {status.endpoint}")
     lines.append(f"served {status.served_tokens} tokens in {status.served_sessions} sessions since it started")
     return lines
-
-
-def _short(model: str) -> str:
-    """The name of a model without its folder."""
-    return Path(model).name if Path(model).is_absolute() else model

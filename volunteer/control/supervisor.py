@@ -18,7 +18,7 @@ from pathlib import Path
 from volunteer.control.channel import ControlClient
 from volunteer.control.lifecycle import State
 from volunteer.control.messages import Message, Quit, StatusChanged, Subscribe, Topic
-from volunteer.errors import ExitCode, UserError
+from volunteer.errors import ENDED_AS_ASKED, NO_USE_TO_RESTART, ExitCode, UserError
 
 FIRST_DELAY_S = 1.0
 MAX_DELAY_S = 60.0
@@ -30,8 +30,6 @@ _APPEARS_S = 120.0
 """A worker says where it listens as one of its first acts, but Python may be slow from a cold disk."""
 _QUIT_S = 40.0
 _LAST_WORDS_BYTES = 2000
-_HOPELESS = {ExitCode.USAGE, ExitCode.NO_PERMISSION, ExitCode.BAD_CONFIGURATION}
-"""Another try would end the same."""
 
 
 @dataclass(frozen=True)
@@ -57,15 +55,20 @@ def after_exit(code: int, *, ran_s: float, failures: int, last_words: str) -> Re
         failures: in a row before this one.
         last_words: the end of its standard error.
     """
-    if code in (ExitCode.OK, 128 + 2, 128 + 15):  # it was asked, or got SIGINT or SIGTERM
+    if code in (ExitCode.OK, *ENDED_AS_ASKED):
         return End()
     why = last_words.strip() or f"It ended with {in_words(code)}."
-    if code in _HOPELESS:
+    if code in NO_USE_TO_RESTART:
         return GiveUp(why)
-    failures = 0 if ran_s >= HEALTHY_S else failures
-    if failures + 1 >= MAX_FAILURES:
+    failures = failures_in_a_row(failures, ran_s)
+    if failures >= MAX_FAILURES:
         return GiveUp(f"The worker failed {MAX_FAILURES} times in a row. {why}")
-    return Restart(min(FIRST_DELAY_S * 2**failures, MAX_DELAY_S))
+    return Restart(min(FIRST_DELAY_S * 2 ** (failures - 1), MAX_DELAY_S))
+
+
+def failures_in_a_row(before: int, ran_s: float) -> int:
+    """With the one that ended a run of `ran_s`."""
+    return 1 if ran_s >= HEALTHY_S else before + 1
 
 
 def in_words(code: int) -> str:
@@ -152,7 +155,7 @@ class Supervisor:
             case GiveUp(reason=reason):
                 return Ended(reason)
             case Restart(delay_s=delay_s):
-                self._failures = 1 if ran_s >= HEALTHY_S else self._failures + 1
+                self._failures = failures_in_a_row(self._failures, ran_s)
                 self.restarts += 1
                 self._on_news(Waiting(delay_s, f"The worker ended with {in_words(code)}."))
                 await asyncio.sleep(delay_s)
