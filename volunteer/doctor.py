@@ -7,6 +7,7 @@ that it still answers where these cannot be loaded.
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib.metadata
 import importlib.util
 import json
@@ -31,10 +32,12 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from volunteer import hardware
+from volunteer.control.channel import CONNECTION_FILE
 from volunteer.errors import ConfigurationError, ExitCode
 from volunteer.hardware import Hardware
 from volunteer.logs import Redactor, last_records, logs_folder, own_redactor
 from volunteer.models.safetensors_index import PREFIX_BYTES, BadCheckpoint, TensorEntry, header_length, parse_header
+from volunteer.settings import parse_settings, settings_file
 
 DISTRIBUTION = "petals-volunteer"
 DETECTION_TIMEOUT_S = 10.0
@@ -45,7 +48,7 @@ _WANTED_FILES, _FEWEST_FILES = 8192, 1024
 _ONLINE_TIMEOUT_S = 5.0
 _TOOL_TIMEOUT_S = 2.0
 _CLOCK_TOLERANCE_S = 60.0
-_KEY_FILES = ("*.key", "*[-_]key*", "*token*", "*secret*", "control.json")
+_KEY_FILES = ("*.key", "*[-_]key*", "*token*", "*secret*", CONNECTION_FILE)
 _PRIVATE_FILES = (*_KEY_FILES, "ledger*", "*.sqlite*", "*.db")
 _SECRET_VALUE = re.compile(r"(?=[A-Za-z_-]*\d)[A-Za-z0-9_+=-]{20,200}")  # a digit, so that no name of a folder is one
 _HUB = "https://huggingface.co"
@@ -86,6 +89,7 @@ def checks(
     needed_bytes: int = 0,
     identity_file: Path | None = None,
     worker_answers: Callable[[], bool] | None = None,
+    detect: Callable[[], Hardware] | None = None,
 ) -> list[Check]:
     """All that can be told without a worker; about a second where the graphics driver answers at once.
 
@@ -94,9 +98,10 @@ def checks(
         ports: that the worker is to listen on.
         needed_bytes: of disk, by the blocks that are still to be downloaded.
         worker_answers: whether the worker of this folder answers; None where nobody can ask it.
+        detect: finds the hardware; None for looking now.
     """
     with ThreadPoolExecutor(2, thread_name_prefix="doctor") as threads:
-        found = threads.submit(hardware.detect, data_dir, timeout_s=DETECTION_TIMEOUT_S)
+        found = threads.submit(detect or _detection(data_dir))
         hub_date = threads.submit(_hub_date) if online else None
         findings: list[tuple[str, Callable[[], _Finding]]] = [
             ("Python", _python),
@@ -194,9 +199,7 @@ def _identity(path: Path) -> _Finding:
 
 
 def _settings(data_dir: Path) -> _Finding:
-    from volunteer import settings
-
-    path = data_dir / "settings.json"
+    path = settings_file(data_dir)
     try:
         content = path.read_bytes()
     except FileNotFoundError:
@@ -204,9 +207,8 @@ def _settings(data_dir: Path) -> _Finding:
     except OSError as error:
         return State.BAD, f"{path} cannot be read: {error.strerror}.", "Let the file belong to you, or delete it."
     # Not `load_settings`, which puts a damaged file aside.
-    parse: Callable[[bytes], Any] = getattr(settings, "parse_settings", json.loads)
     try:
-        notes = getattr(parse(content), "notes", ())
+        notes = parse_settings(content).notes
     except ValueError as error:
         return State.BAD, f"{path} is damaged: {error}.", "The next start puts it aside; choose your settings again."
     if notes:
@@ -223,12 +225,10 @@ def _worker(data_dir: Path, answers: Callable[[], bool] | None) -> _Finding:
         if answers is None:
             return State.GOOD, f"{text}."
         return State.BAD, f"{text}, but it does not answer.", f"End it: kill {holder}"
-    left = [path.name for path in (data_dir / "control.json", data_dir / "control.sock") if path.exists()]
-    if left:
-        names = " and ".join(left)
+    if (data_dir / CONNECTION_FILE).exists():
         return (
             State.WARN,
-            f"No worker is running; one that was killed has left {names}.",
+            f"No worker is running; one that was killed has left {CONNECTION_FILE}.",
             "The next start clears it up.",
         )
     return State.GOOD, "No worker is running here."
@@ -533,12 +533,18 @@ class Report:
         return "\n".join(["The report holds", *lines])
 
 
-def make_report(data_dir: Path, found: Sequence[Check], redactor: Redactor | None = None) -> Report:
+def make_report(
+    data_dir: Path,
+    found: Sequence[Check],
+    redactor: Redactor | None = None,
+    detect: Callable[[], Hardware] | None = None,
+) -> Report:
     """Everything that helps to understand a problem from afar, without what is nobody else's business."""
+    shown_hardware = hardware.describe((detect or _detection(data_dir))())
     redactor = redactor or own_redactor()
     for secret in _known_secrets(data_dir):
         redactor.add_secret(secret)
-    sections = [("Checks", describe(found)), ("Versions", _versions()), ("Hardware", _hardware(data_dir))]
+    sections = [("Checks", describe(found)), ("Versions", _versions()), ("Hardware", shown_hardware)]
     sections.append(("Settings", _shown_settings(data_dir)))
     for path in sorted(logs_folder(data_dir).glob("*.log")):
         records = "\n".join(last_records(path, _REPORT_RECORDS))
@@ -580,13 +586,14 @@ def _versions() -> str:
     return "\n".join(lines)
 
 
-def _hardware(data_dir: Path) -> str:
-    return hardware.describe(hardware.detect(data_dir, timeout_s=DETECTION_TIMEOUT_S))
+def _detection(data_dir: Path) -> Callable[[], Hardware]:
+    """Looks once: a driver that hangs takes ten seconds, and a report shows what its checks saw."""
+    return functools.cache(lambda: hardware.detect(data_dir, timeout_s=DETECTION_TIMEOUT_S))
 
 
 def _shown_settings(data_dir: Path) -> str:
     try:
-        raw = json.loads((data_dir / "settings.json").read_bytes())
+        raw = json.loads(settings_file(data_dir).read_bytes())
     except FileNotFoundError:
         return "all as they come"
     except (OSError, ValueError) as error:
@@ -618,6 +625,7 @@ def run(
     worker_answers: Callable[[], bool] | None = None,
 ) -> int:
     """`volunteer doctor`: prints what was found, writes the report if one is wanted; returns the exit code."""
+    detect = _detection(data_dir)
     found = checks(
         data_dir,
         online=online,
@@ -625,10 +633,11 @@ def run(
         needed_bytes=needed_bytes,
         identity_file=identity_file,
         worker_answers=worker_answers,
+        detect=detect,
     )
     print(to_json(found) if as_json else describe(found), file=out)
     if report_file is not None:
-        report = make_report(data_dir, found)
+        report = make_report(data_dir, found, detect=detect)
         write_report(report, report_file)
         if not as_json:
             kept = "Names, home folders, addresses of others and secrets were taken out. Read it before you share it."
