@@ -216,6 +216,9 @@ def set_levels(levels: Mapping[str, str]) -> None:
         logging.getLogger(_ROOT if topic == "all" else f"{_ROOT}.{topic}").setLevel(level.upper())
 
 
+_KEPT = "_volunteer_text"
+
+
 class _Formatter(logging.Formatter):
     """Makes every record safe to keep: no secrets, no control characters, of limited length."""
 
@@ -224,6 +227,14 @@ class _Formatter(logging.Formatter):
         self._redactor = redactor
 
     def text(self, record: logging.LogRecord) -> str:
+        # A file asks twice, for the room that a record takes and to write it, and the memory once more.
+        by, text = getattr(record, _KEPT, (None, ""))
+        if by is not self._redactor:
+            text = self._made(record)
+            setattr(record, _KEPT, (self._redactor, text))
+        return text
+
+    def _made(self, record: logging.LogRecord) -> str:
         # The traceback is cached in the record by the base class; here it is made for each handler, without secrets.
         parts = [record.getMessage()]
         if record.exc_info and record.exc_info[0] is not None:
