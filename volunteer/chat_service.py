@@ -76,7 +76,7 @@ class PromptMaker(Protocol):
     """What is used of `client.chat.Chat`."""
 
     @property
-    def model(self) -> Any: ...
+    def context_length(self) -> int | None: ...
 
     def prompt(self, messages: Sequence[Mapping[str, str]], *, raw: bool = False) -> Any:
         """Token ids, [1, tokens]."""
@@ -410,13 +410,12 @@ class ChatService(Generic[_QuestionT]):
     async def _fitted(self, exchange: Exchange, max_new_tokens: int) -> Fitted:
         history = await self._conversations.run(lambda store: store.history(exchange.question.id))
         chat = await self._answering.chat()
-        positions = getattr(chat.model.config, "max_position_embeddings", None)
         return await asyncio.to_thread(
             fit,
             lambda messages: int(chat.prompt(messages).shape[1]),
             exchange.conversation.system_prompt,
             history,
-            limit=min(positions or self._max_context_tokens, self._max_context_tokens),
+            limit=min(chat.context_length or self._max_context_tokens, self._max_context_tokens),
             max_new_tokens=max_new_tokens,
         )
 

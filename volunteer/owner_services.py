@@ -6,9 +6,10 @@ a while: a node cannot dial itself, and whoever only gives pays for no client.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import dataclasses
-import logging
+import importlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
@@ -16,24 +17,19 @@ from typing import Any, Self
 from pydantic import TypeAdapter, ValidationError, validate_call
 
 from volunteer.chat_service import ChatService
-from volunteer.client.answer_events import Subscription
 from volunteer.client.answering import Answering, Question
 from volunteer.client.chat import Chat, load_tokenizer
 from volunteer.client.conversations import Conversations
 from volunteer.client.model import SwarmForCausalLM
 from volunteer.control.channel import Peer
-from volunteer.control.messages import ChatEvent
+from volunteer.control.messages import ChatEvent, first_problem
 from volunteer.errors import ConfigurationError
-from volunteer.openai_api.endpoint import Endpoint
-from volunteer.openai_api.endpoint import EndpointSettings as Offer
 from volunteer.openai_api.key import load_or_create_key
 from volunteer.settings import EndpointSettings, model_name, peers_file
 from volunteer.swarm_model import open_swarm_model
 
 CONVERSATIONS_FILE = "conversations.sqlite"
 KEY_FILE = "endpoint.key"
-
-logger = logging.getLogger(__name__)
 
 _to_json: TypeAdapter[Any] = TypeAdapter(Any)
 
@@ -91,6 +87,11 @@ class OwnerServices:
         await self.close_endpoint()
         if not settings.enabled:
             return
+        # Whoever only serves blocks does without a web server.
+        await asyncio.to_thread(importlib.import_module, "volunteer.openai_api.endpoint")
+        from volunteer.openai_api.endpoint import Endpoint
+        from volunteer.openai_api.endpoint import EndpointSettings as Offer
+
         key = load_or_create_key(self._data_dir / KEY_FILE) if settings.require_key else None
         offer = Offer(model=model_name(self._swarm().model), key=key, host=settings.host, port=settings.port)
         async with contextlib.AsyncExitStack() as stack:
@@ -106,15 +107,11 @@ class OwnerServices:
 
     async def forward(self, peer: Peer) -> None:
         """Sends a client of the control channel what happens in the chats, until it is cancelled."""
-        subscription: Subscription = self.chats.subscribe()
-        try:
-            async for event in subscription:
-                name = _snake(type(event).__name__)
-                await peer.send(ChatEvent(event=name, data=_to_json.dump_python(event, mode="json")))
-        except ConnectionError as error:
-            logger.debug("A client of the chats left: %s", error)
-        finally:
-            subscription.close()
+        with contextlib.suppress(ConnectionError):  # it left
+            async with self.chats.subscribe() as events:
+                async for event in events:
+                    name = _snake(type(event).__name__)
+                    await peer.send(ChatEvent(event=name, data=_to_json.dump_python(event, mode="json")))
 
     def _open_chat(self) -> Chat:
         swarm = self._swarm()
@@ -144,19 +141,6 @@ class ChatCommands:
             return await chats.create(model=model, system_prompt=system_prompt, sampling=sampling)
 
         @validate_call
-        async def open_branch(conversation_id: int, limit: int | None = 200, before: int | None = None) -> Any:
-            return await chats.open(conversation_id, limit=limit, before=before)
-
-        @validate_call
-        async def configure(
-            conversation_id: int,
-            model: str | None = None,
-            system_prompt: str | None = None,
-            sampling: dict[str, Any] | None = None,
-        ) -> Any:
-            return await chats.configure(conversation_id, model=model, system_prompt=system_prompt, sampling=sampling)
-
-        @validate_call
         async def recent(limit: int = 50, after: int | None = None) -> Any:
             last = None if after is None else (await chats.open(after, limit=1)).conversation
             return await chats.recent(limit=limit, after=last)
@@ -165,9 +149,9 @@ class ChatCommands:
             "recent": recent,
             "search": validate_call(chats.search),
             "create": create,
-            "open": open_branch,
+            "open": validate_call(chats.open),
             "rename": validate_call(chats.rename),
-            "configure": configure,
+            "configure": validate_call(chats.configure),
             "choose": validate_call(chats.choose),
             "delete": validate_call(chats.delete),
             "export": validate_call(chats.export),
@@ -190,9 +174,7 @@ class ChatCommands:
         try:
             result = await call(**arguments)
         except ValidationError as error:
-            first = error.errors(include_input=False, include_url=False)[0]
-            where = ".".join(map(str, first["loc"]))
-            raise ConfigurationError(f"{action} does not take this ({where}: {first['msg']}).") from error
+            raise ConfigurationError(f"{action} does not take this ({first_problem(error)}).") from error
         return _to_json.dump_python(result, mode="json")
 
 

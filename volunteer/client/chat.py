@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -88,8 +89,12 @@ class Chat:
     def __init__(self, model: SwarmForCausalLM, tokenizer: Any, speculation: Speculation | None = None):
         self.model = model
         self.tokenizer = tokenizer
-        self.token_bytes = TokenBytes(tokenizer)
         self.speculation = speculation
+
+    @cached_property
+    def token_bytes(self) -> TokenBytes:
+        """Made for the first answer that wants log-probabilities: it reads the whole vocabulary."""
+        return TokenBytes(self.tokenizer)
 
     @property
     def context_length(self) -> int | None:
@@ -286,7 +291,7 @@ class Chat:
         """What `generate` is told about drafts for the next answer: nothing while others would wait for them."""
         if self.speculation is None:
             return {}
-        ends = (getattr(self.model.config, "max_position_embeddings", None), self.speculation.max_length)
+        ends = (self.context_length, self.speculation.max_length)
         if any(end is not None and max_length + DRAFT_TOKENS > end for end in ends):
             return {}
         if not speculation_pays(self.model.likely_route(max_length=max_length + DRAFT_TOKENS, stop=stop)):

@@ -96,10 +96,7 @@ class ConversationStore:
         Raises:
             NotFound: there is none with this id.
         """
-        row = self._connection.execute("SELECT * FROM conversation WHERE id = ?", (conversation_id,)).fetchone()
-        if row is None:
-            raise NotFound("There is no such conversation any more.")
-        return _conversation(row)
+        return _conversation(self._conversation_row(conversation_id))
 
     def recent(self, *, limit: int = 50, after: Conversation | None = None) -> list[Conversation]:
         """A page of all conversations, the one changed last first; the next page is `after` the last of this one."""
@@ -178,7 +175,7 @@ class ConversationStore:
     def ask(self, conversation_id: int, text: str) -> Exchange:
         """Adds a question at the end of the current branch, and an answer that grows."""
         with transaction(self._connection):
-            return self._begin(conversation_id, self._current_id(conversation_id), text)
+            return self._begin(conversation_id, self._conversation_row(conversation_id)["current_id"], text)
 
     def edit(self, message_id: int, text: str) -> Exchange:
         """Adds a question in the place of an earlier one, which is kept, and an answer that grows."""
@@ -238,16 +235,15 @@ class ConversationStore:
 
     def branch(self, conversation_id: int, *, limit: int | None = 200, before: int | None = None) -> Branch:
         """The last `limit` messages of the current branch, or those before the message `before`, in order."""
-        last_id = self._current_id(conversation_id)
+        row = self._conversation_row(conversation_id)
+        last_id = row["current_id"]
         if before is not None:
             first = self.message(before)
             if first.conversation_id != conversation_id:
                 raise NotFound("The message is of another conversation.")
             last_id = first.parent_id
         messages = () if last_id is None else self._messages_up(last_id, limit=limit)
-        return Branch(
-            self.conversation(conversation_id), messages, bool(messages) and messages[0].parent_id is not None
-        )
+        return Branch(_conversation(row), messages, bool(messages) and messages[0].parent_id is not None)
 
     def history(self, message_id: int) -> list[tuple[Role, str]]:
         """Who said what, from the beginning of a branch down to this message."""
@@ -292,10 +288,11 @@ class ConversationStore:
 
     # Reading
 
-    def _current_id(self, conversation_id: int) -> int | None:
-        self.conversation(conversation_id)
-        row = self._connection.execute("SELECT current_id FROM conversation WHERE id = ?", (conversation_id,))
-        return row.fetchone()["current_id"]
+    def _conversation_row(self, conversation_id: int) -> sqlite3.Row:
+        row = self._connection.execute("SELECT * FROM conversation WHERE id = ?", (conversation_id,)).fetchone()
+        if row is None:
+            raise NotFound("There is no such conversation any more.")
+        return row
 
     def _newest_end(self, message_id: int) -> int:
         # A reply always has a greater id than what it replies to.

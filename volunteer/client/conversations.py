@@ -59,11 +59,6 @@ class Conversations:
             await self.run(ConversationStore.close)
         self._thread.shutdown(wait=False)
 
-    @property
-    def put_aside(self) -> Path | None:
-        """Where a damaged file went that was found when this one was opened."""
-        return None if self._store is None else self._store.put_aside
-
     async def run(self, act: Callable[[ConversationStore], _T]) -> _T:
         """What `act` returns, called on the file's own thread; calls are done in the order in which they come.
 

@@ -297,6 +297,10 @@ def decode_reply(line: bytes) -> AnyReply:
 
 
 def _in_words(error: ValidationError) -> str:
+    return f"This is no message of the control channel ({first_problem(error)})."[:500]
+
+
+def first_problem(error: ValidationError) -> str:
+    """Where, and what, without what was given."""
     first = error.errors(include_input=False, include_url=False)[0]
-    where = ".".join(str(part) for part in first["loc"])
-    return f"This is no message of the control channel ({where}: {first['msg']})."[:500]
+    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"

@@ -152,7 +152,7 @@ class Routes:
         if asked.stream:
             return EventStream(self._completion_chunks(asked, questions, reply))
         answers = await self._asking.answers(questions)
-        echoed = await self._echoed(asked, questions)
+        echoed = await self._echoed(asked)
 
         def whole() -> JSONResponse:
             choices = [
@@ -168,7 +168,7 @@ class Routes:
         self, asked: CompletionRequest, questions: Sequence[Question], reply: Reply
     ) -> AsyncGenerator[dict[str, Any], None]:
         no_usage = {"usage": None} if asked.wants_usage else {}
-        not_echoed = dict(enumerate(await self._echoed(asked, questions)))
+        not_echoed = dict(enumerate(await self._echoed(asked)))
         logprobs = [replies.TextLogprobs() for _ in questions]
         answers: dict[int, Answer] = {}
         async with contextlib.aclosing(self._asking.stream(questions)) as events:
@@ -185,14 +185,14 @@ class Routes:
             ordered = [answers[index] for index in range(len(questions))]
             yield reply.chunk([], usage=replies.usage(ordered, asked.choices_each))
 
-    async def _echoed(self, asked: CompletionRequest, questions: Sequence[Question]) -> list[str]:
+    async def _echoed(self, asked: CompletionRequest) -> list[str]:
         """What comes before the text of each answer."""
-        if not asked.echo:
-            return [""] * len(questions)
-        return [
-            await self._asking.text_of(question.prompt_ids or ()) if question.text is None else question.text
-            for question in questions
-        ]
+        texts = [""] * len(asked.prompts)
+        if asked.echo:
+            texts = [
+                prompt if isinstance(prompt, str) else await self._asking.text_of(prompt) for prompt in asked.prompts
+            ]
+        return [text for text in texts for _ in range(asked.choices_each)]
 
 
 def _answered(handler: Handler) -> Handler:

@@ -48,8 +48,8 @@ class Question:
 class FakeChat:
     """A token for each character."""
 
-    def __init__(self, max_position_embeddings: int | None):
-        self.model = SimpleNamespace(config=SimpleNamespace(max_position_embeddings=max_position_embeddings))
+    def __init__(self, context_length: int | None):
+        self.context_length = context_length
 
     def prompt(self, messages: Sequence[Mapping[str, str]], *, raw: bool = False) -> Any:
         return SimpleNamespace(shape=(1, sum(len(message["content"]) for message in messages)))
