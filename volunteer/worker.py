@@ -228,14 +228,14 @@ class Worker:
             settings = change(self._settings)
             await asyncio.to_thread(save_settings, self._data_dir, settings)
             before, self._settings = self._settings, settings
-        self._limits_changed.set()
-        stand_back(settings.limits.nice)
-        if settings.endpoint != before.endpoint:
-            await self._owner.open_endpoint(settings.endpoint)
-        options = serve_options(settings, self._chosen, self._data_dir)
-        if options != self._options:
-            self._options = options
-            self._change(machine.outdated(self._lifecycle))
+            self._limits_changed.set()
+            stand_back(settings.limits.nice)
+            if settings.endpoint != before.endpoint:
+                await self._owner.open_endpoint(settings.endpoint)
+            options = serve_options(settings, self._chosen, self._data_dir)
+            if options != self._options:
+                self._options = options
+                self._change(machine.outdated(self._lifecycle))
 
     # The owner's own questions
 
