@@ -16,6 +16,7 @@ from typing import Any
 import psutil
 import pytest
 
+from volunteer.cli import main
 from volunteer.client.model import SwarmForCausalLM
 from volunteer.control.channel import CommandRefused, ControlClient, NotRunning, Place
 from volunteer.control.lifecycle import Mode, State, Wish
@@ -355,3 +356,27 @@ def test_other_blocks_are_served_after_the_setting_has_changed(random_bloom: Pat
         ask(data_dir, SetSetting(name="serving.blocks", text="2:4"))
         assert started.wait_for("ready")["blocks"] == [2, 4]
         assert ask(data_dir, GetStatus()).blocks == (2, 4)
+
+
+def test_the_command_line_asks_the_worker(
+    worker: Worker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run(*arguments: str) -> tuple[int, str]:
+        code = main([*arguments, "--data-dir", str(tmp_path / "worker")])
+        return code, capsys.readouterr().out
+
+    monkeypatch.setenv("VOLUNTEER_DATA_DIR", "")
+    code, out = run("status", "--json")
+    assert code == 0 and json.loads(out)["pid"] == worker.pid
+    code, out = run("pause", "--for", "1h30m", "--json")
+    paused = json.loads(out)
+    assert code == 0 and paused["state"] == "paused" and paused["until_s"] > time.time() + 5000
+    assert run("pause") == (0, run("status")[1])
+    assert run("config", "set", "limits.nice", "12") == (0, "12\n")
+    assert json.loads(run("config", "get", "limits.nice", "--json")[1]) == "12"
+    assert run("resume")[0] == 0
+    wait_until(tmp_path / "worker", State.SERVING)
+    assert run("quit") == (0, "The worker has ended.\n")
+    assert worker.wait() == 0
+    assert run("quit") == (0, "No worker is running.\n")
+    assert run("status")[0] == 3 and run("pause")[0] == 3
