@@ -36,7 +36,7 @@ from volunteer.server.push import Push
 from volunteer.server.reachability import Reach
 from volunteer.server.scheduler import Scheduler
 from volunteer.server.span import Span
-from volunteer.server.throughput import PREFILL_TICK_S, measure_throughput, prefill_tokens
+from volunteer.server.throughput import PREFILL_TICK_S, Throughput, measure_throughput, prefill_tokens
 from volunteer.settings import peers_file, peers_folder
 from volunteer.swarm.dial_back import is_loopback
 from volunteer.swarm.node import NodeOptions, SwarmNode
@@ -259,8 +259,9 @@ class _Stay:
             self.on_event(Entered(Phase.LOADING))
             with _short_of_memory(plan), loading(self.options.data_dir, plan.end - plan.start):
                 span = await _load(model, plan, self.chosen_format, compute)
-                pool = await compute.run(Priority.BACKGROUND, span.new_pool, pages_of(self.options.kv_tokens))
-                throughput = await compute.run(Priority.BACKGROUND, measure_throughput, span, pool)
+                num_pages = pages_of(self.options.kv_tokens)
+                throughput = await compute.run(Priority.BACKGROUND, _measured, span, num_pages)
+                pool = await compute.run(Priority.BACKGROUND, span.new_pool, num_pages)
             self.on_event(Entered(Phase.JOINING))
             async with Scheduler(
                 span,
@@ -390,6 +391,11 @@ async def _load(model: SwarmModel, plan: BlockPlan, chosen_format: Format, compu
         return Span(model.family, plan.start, blocks, dtype, device)
     transfer = PinnedTransfer(device, dtype)
     return Span(model.family, plan.start, compiled(blocks), dtype, device, transfer, is_compiled=True)
+
+
+def _measured(span: Span, num_pages: int) -> Throughput:
+    """In a pool of its own: pages that were written once stay in memory."""
+    return measure_throughput(span, span.new_pool(num_pages))
 
 
 async def _until_stopped(leave: Leave, node: SwarmNode, other: asyncio.Task[Any] | None = None) -> None:
