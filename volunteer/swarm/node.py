@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import logging
 import math
-import os
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,6 +27,7 @@ from hivemind.utils.multiaddr import Multiaddr
 from hivemind.utils.timed_storage import get_dht_time
 
 from volunteer.errors import ConfigurationError, Unavailable
+from volunteer.points.identity import load_identity
 from volunteer.swarm.dial_back import CHECK_METHOD, DIAL_METHOD, DialBack, Dialled, ip_of, is_relayed, read_answer
 from volunteer.swarm.known_peers import KnownPeers
 from volunteer.swarm.pacer import Pacer
@@ -138,7 +138,7 @@ class SwarmNode:
         for address in (*options.initial_peers, *options.host_maddrs, *options.announce_maddrs):
             _check_multiaddress(address, needs_peer=address in options.initial_peers)
         if options.identity_file is not None:
-            _prepare_identity(options.identity_file)
+            load_identity(options.identity_file)
         await self._join_by_any_way()
         return self
 
@@ -575,22 +575,3 @@ def _check_multiaddress(address: str, *, needs_peer: bool) -> None:
     except Exception as error:  # as many kinds as there are codecs
         what = "a multiaddress that ends in /p2p/ and a peer id" if needs_peer else "a multiaddress"
         raise ConfigurationError(f"{address} is not {what}.") from error
-
-
-def _prepare_identity(path: Path) -> None:
-    """Creates the private key if there is none; refuses one that other users can read."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if not path.exists():
-        # hivemind writes the file with the permissions of the moment and narrows them afterwards.
-        previous = os.umask(0o177)
-        try:
-            P2P.generate_identity(str(path))
-        finally:
-            os.umask(previous)
-        path.chmod(0o600)
-    if os.name == "posix" and path.stat().st_mode & 0o077:
-        raise ConfigurationError(f"{path} can be read by other users; run chmod 600 on it.")
-    try:
-        PeerID.from_identity(path.read_bytes())
-    except Exception as error:
-        raise ConfigurationError(f"{path} does not hold a libp2p private key.") from error
