@@ -29,6 +29,7 @@ from hivemind.utils.timed_storage import get_dht_time
 from volunteer.errors import ConfigurationError, Unavailable
 from volunteer.points.identity import load_identity
 from volunteer.swarm.dial_back import CHECK_METHOD, DIAL_METHOD, DialBack, Dialled, ip_of, is_relayed, read_answer
+from volunteer.swarm.gate import GatedDaemon, GatedStream, SwarmGate
 from volunteer.swarm.known_peers import KnownPeers
 from volunteer.swarm.pacer import Pacer
 from volunteer.swarm.records import ServerInfo, ServerRecord, block_uid, servers_from_blocks, to_wire
@@ -49,6 +50,8 @@ from volunteer.swarm.rpc import (
     parse_message,
     peer_errors,
 )
+from volunteer.swarm.sealed_records import SealedRecords
+from volunteer.swarm.swarm_key import SwarmKey
 
 logger = logging.getLogger(__name__)
 
@@ -90,6 +93,8 @@ class NodeOptions:
     """The most to send in calls, ours and others'; what the daemon sends by itself is little and not counted."""
     is_client: bool = False
     """A client stores no records for others and is not asked by them."""
+    swarm_key: SwarmKey | None = None
+    """Of a private swarm: nothing is said to, or heard from, a peer that does not prove that it knows the key."""
 
 
 UnaryHandler = Callable[[Any, str], Awaitable[Any]]
@@ -131,6 +136,7 @@ class SwarmNode:
         self._rejoined_at = -math.inf
         self._relays: tuple[str, ...] = ()
         self._pacer = Pacer(options.upload_bytes_per_s)
+        self._gate: SwarmGate | None = None
         self.is_serving = False
 
     async def __aenter__(self) -> Self:
@@ -175,6 +181,10 @@ class SwarmNode:
                 return
         if not options.initial_peers and not remembered:
             raise Unavailable(f"The libp2p daemon did not start ({failure}).") from failure
+        if self._gate is not None and self._gate.met_another_key:
+            raise Unavailable(
+                "The peers of this private swarm have another key; it was changed. Ask them for a new invitation."
+            ) from failure
         also = ", nor any that was seen before," if remembered else ""
         raise Unavailable(f"No initial peer of the swarm{also} answers ({failure}).") from failure
 
@@ -197,6 +207,8 @@ class SwarmNode:
             startup_timeout=_DAEMON_START_TIMEOUT_S,
             idle_timeout=_UNCLAIMED_S,
         )
+        if options.swarm_key is not None:
+            await self._close_off(options.swarm_key)
         self._dht = await DHTNode.create(
             p2p=self._p2p,
             initial_peers=list(initial_peers) or None,
@@ -204,6 +216,7 @@ class SwarmNode:
             client_mode=options.is_client or bool(self._relays),
             num_workers=32,
             ensure_bootstrap_success=bool(initial_peers),
+            record_validator=None if options.swarm_key is None else SealedRecords(options.swarm_key),
         )
         if not options.is_client:
             dial_back = DialBack(self._announced_by, self._seen_from, self.maddrs)
@@ -211,6 +224,19 @@ class SwarmNode:
                 CHECK_METHOD, self._unary(dial_back.check), _RequestType(dht_pb2.PingRequest)
             )
             await self._p2p.add_protobuf_handler(DIAL_METHOD, self._unary(dial_back.dial), _RequestType(ExpertRequest))
+
+    async def _close_off(self, key: SwarmKey) -> None:
+        """Puts the gate of a private swarm between this program and its daemon, before there is any RPC to call."""
+        daemon = self._p2p._client
+        self._gate = SwarmGate(key, self._p2p.peer_id, daemon.call_unary_handler)
+        self._p2p._client = gated = GatedDaemon(daemon, self._gate, self._failures.add)
+        if not self._options.is_client:
+            await gated.open_gate()
+
+    def _announced_as(self, prefix: str) -> str:
+        """The DHT prefix of a model as others find it in this swarm."""
+        key = self._options.swarm_key
+        return prefix if key is None else key.dht_prefix(prefix)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -241,6 +267,8 @@ class SwarmNode:
         if record.start_block is None or record.end_block is None:
             raise ValueError("a record without a span cannot be announced")
         await self._rejoin_if_alone()
+        is_public = self._options.swarm_key is None and not prefix.startswith("_")
+        prefix = self._announced_as(prefix)
         keys = [block_uid(prefix, index) for index in range(record.start_block, record.end_block)]
         expiration = get_dht_time() + lifetime_s
         stored = await self._dht.store_many(
@@ -249,13 +277,14 @@ class SwarmNode:
             expiration_time=expiration,
             subkeys=[self.peer_id] * len(keys),
         )
-        if registry is not None and not prefix.startswith("_"):
+        if registry is not None and is_public:
             await self._dht.store(REGISTRY_KEY, dict(registry), expiration_time=expiration, subkey=prefix)
         return all(stored.values())
 
     async def servers(self, prefix: str, num_blocks: int) -> dict[str, ServerInfo]:
         """All servers that announce blocks of this model now, by peer id."""
         await self._rejoin_if_alone()
+        prefix = self._announced_as(prefix)
         uids = {block_uid(prefix, index): index for index in range(num_blocks)}
         found = await self._dht.get_many(list(uids), sufficient_expiration_time=math.inf)
         values: dict[int, dict[str, object]] = {}
@@ -302,7 +331,7 @@ class SwarmNode:
 
     async def is_seen_by_others(self, prefix: str, block: int) -> bool | None:
         """Whether another peer has a record of ours for a block; None where there is no other peer to ask."""
-        key = DHTID.generate(source=block_uid(prefix, block))
+        key = DHTID.generate(source=block_uid(self._announced_as(prefix), block))
         found = await self._dht.find_nearest_nodes([key], k_nearest=_ASKED_FOR_RECORD, exclude_self=True)
         peers = [peer_id for peer_id in found[key].values() if peer_id != self._p2p.peer_id]
         if not peers:
@@ -322,10 +351,21 @@ class SwarmNode:
         with peer_errors():
             async with asyncio.timeout(timeout_s):
                 reader, writer = await self._stream_to(PeerID.from_base58(peer_id), method)
-        return MessageStream(reader, writer, max_message_bytes=_CLIENT_MESSAGE_BYTES, pacer=self._pacer)
+        if self._gate is None:
+            return MessageStream(reader, writer, max_message_bytes=_CLIENT_MESSAGE_BYTES, pacer=self._pacer)
+        return GatedStream(
+            reader,
+            writer,
+            max_message_bytes=_CLIENT_MESSAGE_BYTES,
+            peer_id=peer_id,
+            pacer=self._pacer,
+            gate=self._gate,
+        )
 
     async def _stream_to(self, peer_id: Any, method: Method) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """hivemind's `call_binary_stream_handler`, which leaves the connection to the daemon open when it fails."""
+        if self._gate is not None:
+            await self._gate.prove(peer_id.to_base58())
         reader, writer = await self._p2p._client.control.daemon_connector.open_connection()
         try:
             request = p2pd_pb2.StreamOpenRequest(peer=peer_id.to_bytes(), proto=[method])
@@ -480,6 +520,8 @@ class SwarmNode:
             task.cancel()
         if self._streams:
             await asyncio.wait(tuple(self._streams), timeout=1.0)
+        if self._gate is not None:
+            self._gate.close()
         if self._dht is not None:
             await self._dht.shutdown()
         if self._p2p is not None:
