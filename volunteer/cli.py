@@ -20,16 +20,18 @@ from typing import TYPE_CHECKING, Any
 from volunteer.bench.options import BENCHMARKS, BLOOM_560M_SHAPE, SMOLLM2, BenchOptions, Outputs, judged
 from volunteer.completion import SHELLS
 from volunteer.errors import ExitCode, UserError
-from volunteer.settings import DATA_DIR_VARIABLE, default_data_dir, peers_file
+from volunteer.settings import DATA_DIR_VARIABLE, default_data_dir, load_settings, peers_file
 
 if TYPE_CHECKING:
     from volunteer.client.chat import Chat, Sampling
     from volunteer.client.routing import NoRoute
     from volunteer.client.speculation import Speculation
     from volunteer.events import Event
+    from volunteer.swarm.swarm_key import Invitation
     from volunteer.swarm_model import SwarmModel
 
 _ENVIRONMENT_PREFIX = "VOLUNTEER_"
+_SWARM_ACTIONS = ("servers", "create", "join", "invite", "rekey", "leave", "list")
 _CHAT_PATIENCE_S = 3600.0
 """How long a chat waits for blocks that nobody serves: whoever is tired of it presses Ctrl-C."""
 
@@ -140,7 +142,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     chat.add_argument("--draft-model", metavar="NAME", help="Hub name or local folder; same vocabulary, much smaller")
     chat.add_argument("--raw", action="store_true", help="continue the prompt as it stands, without a chat template")
-    swarm = commands.add_parser("swarm", help="who serves which blocks of a model")
+    swarm = commands.add_parser(
+        "swarm", help="who serves which blocks of a model; and private swarms: create, join, invite, rekey, leave, list"
+    )
+    swarm.add_argument("action", nargs="?", choices=_SWARM_ACTIONS, default=_SWARM_ACTIONS[0])
+    swarm.add_argument("name", nargs="?", metavar="NAME", help="of a private swarm; for join the invitation, or -")
     _add_model(swarm)
     swarm.add_argument("--json", action="store_true")
     gpus = commands.add_parser("gpus", help="what this machine could serve with")
@@ -268,6 +274,7 @@ def _add_model(parser: Any) -> None:
     parser.add_argument("--revision", help="of the Hub repository")
     parser.add_argument("--dht-prefix", metavar="PREFIX", help="under which the model's blocks are announced")
     parser.add_argument("--initial-peers", nargs="+", metavar="MADDR", help="peers of the swarm to join")
+    parser.add_argument("--private-swarm", metavar="NAME", help="of those this computer is in (default: as you chose)")
 
 
 def _take_environment(parser: argparse.ArgumentParser) -> None:
@@ -314,6 +321,7 @@ def _serve(options: argparse.Namespace, *, waits_when_failed: bool = False) -> i
         "num_blocks": options.num_blocks,
         "initial_peers": tuple(options.initial_peers) if options.initial_peers else None,
         "new_swarm": options.new_swarm or None,
+        "private_swarm": options.private_swarm,
         "host_maddrs": tuple(options.host_maddrs) if options.host_maddrs else None,
         "announce_maddrs": tuple(options.announce_maddrs) if options.announce_maddrs else None,
         "identity_file": options.identity,
@@ -422,16 +430,28 @@ def _terminated_like_interrupted() -> Iterator[None]:
         signal.signal(signal.SIGTERM, previous)
 
 
-def _open_model(options: argparse.Namespace) -> SwarmModel:
+def _open_model(options: argparse.Namespace, swarm: Invitation | None = None) -> SwarmModel:
     from volunteer.models.embedded import EMBEDDED_MODEL
     from volunteer.swarm_model import open_swarm_model
 
     return open_swarm_model(
-        options.model or EMBEDDED_MODEL,
+        options.model or (swarm.model if swarm else None) or EMBEDDED_MODEL,
         models_dir=default_data_dir() / "models",
-        revision=options.revision,
-        dht_prefix=options.dht_prefix,
+        revision=options.revision or (swarm.revision if swarm else None),
+        dht_prefix=options.dht_prefix or (swarm.dht_prefix if swarm else None),
     )
+
+
+def _private_swarm(options: argparse.Namespace) -> Invitation | None:
+    """The private swarm that is meant: the one that is named, else the one that is served; None for public ones."""
+    name = options.private_swarm
+    if name is None and not options.initial_peers:
+        name = load_settings(default_data_dir()).settings.serving.private_swarm
+    if name is None:
+        return None
+    from volunteer.private_swarms import load_swarm
+
+    return load_swarm(default_data_dir(), name)
 
 
 def _chat(options: argparse.Namespace) -> int:
@@ -445,11 +465,13 @@ def _chat(options: argparse.Namespace) -> int:
         seed=options.seed,
         shrink_to_fit=True,
     )
-    opened = _open_model(options)
+    swarm = _private_swarm(options)
+    opened = _open_model(options, swarm)
     speculation = _speculation(options, opened)
-    remembered = peers_file(default_data_dir(), opened.dht_prefix)
-    peers = options.initial_peers or _own_worker()
-    with SwarmForCausalLM.join(opened, initial_peers=peers, peers_file=remembered) as model:
+    remembered = peers_file(default_data_dir(), swarm.peers_name if swarm else opened.dht_prefix)
+    peers = options.initial_peers or _own_worker() or (swarm.addresses if swarm else ())
+    key = swarm.key if swarm else None
+    with SwarmForCausalLM.join(opened, initial_peers=peers, peers_file=remembered, swarm_key=key) as model:
         model.connection.servers.patience_s = _CHAT_PATIENCE_S
         model.connection.servers.on_no_route = _NoRouteNotice()
         chat = Chat(model, load_tokenizer(opened.checkpoint.folder), speculation)
@@ -540,17 +562,21 @@ def _converse(chat: Chat, system: list[dict[str, str]], sampling: Sampling, *, r
 
 
 def _swarm(options: argparse.Namespace) -> int:
+    if options.action != _SWARM_ACTIONS[0]:
+        return _swarm_verb(options)
     from volunteer.client.connection import Connection
     from volunteer.errors import ConfigurationError
     from volunteer.server.block_selection import missing_blocks
     from volunteer.swarm.records import blocks_in_words
 
-    initial_peers = options.initial_peers or _own_worker()
+    swarm = _private_swarm(options)
+    initial_peers = options.initial_peers or _own_worker() or (swarm.addresses if swarm else ())
     if not initial_peers:
         raise ConfigurationError("No worker is running; say which swarm to look at with --initial-peers.")
-    model = _open_model(options)
+    model = _open_model(options, swarm)
     num_blocks = model.family.num_blocks
-    with Connection(initial_peers, model.dht_prefix, num_blocks) as connection:
+    key = swarm.key if swarm else None
+    with Connection(initial_peers, model.dht_prefix, num_blocks, swarm_key=key) as connection:
         connection.run(connection.servers.refresh())
         servers = connection.servers.servers
         pings = connection.servers.pings_s
@@ -582,6 +608,20 @@ def _swarm(options: argparse.Namespace) -> int:
         )
     print(f"Nobody serves {blocks_in_words(missing)}." if missing else f"All {num_blocks} blocks are served.")
     return ExitCode.OK
+
+
+def _swarm_verb(options: argparse.Namespace) -> int:
+    from volunteer.swarm_verbs import run_swarm_verb
+
+    return run_swarm_verb(
+        options.action,
+        options.name,
+        default_data_dir(),
+        model=options.model,
+        revision=options.revision,
+        dht_prefix=options.dht_prefix,
+        out=_print,
+    )
 
 
 def _status(options: argparse.Namespace) -> int:

@@ -67,7 +67,7 @@ _SECRETS: tuple[tuple[re.Pattern[str], str], ...] = (
     (
         # api_key="...", "password": "...", --api-key ...
         re.compile(
-            r"((?:api|access|secret|private)[_-]?key|secret|password|passwd|passphrase|invitation)"
+            r"((?:api|access|secret|private|swarm)[_-]?key|secret|password|passwd|passphrase|invitation)"
             rf"([\"']?(?:\s{{0,4}}[:=]\s{{0,4}}|(?<=-key)\s{{1,4}})){_VALUE}",
             re.I,
         ),

@@ -26,6 +26,7 @@ from volunteer.control.messages import ChatEvent, first_problem
 from volunteer.errors import ConfigurationError
 from volunteer.openai_api.key import load_or_create_key
 from volunteer.settings import EndpointSettings, model_name, peers_file
+from volunteer.swarm.swarm_key import SwarmKey
 from volunteer.swarm_model import open_swarm_model
 
 CONVERSATIONS_FILE = "conversations.sqlite"
@@ -42,6 +43,8 @@ class Swarm:
     revision: str | None
     dht_prefix: str | None
     initial_peers: tuple[str, ...]
+    swarm_key: SwarmKey | None = None
+    peers_name: str | None = None
 
 
 class OwnerServices:
@@ -124,7 +127,8 @@ class OwnerServices:
         model = SwarmForCausalLM.join(
             opened,
             initial_peers=swarm.initial_peers,
-            peers_file=peers_file(self._data_dir, opened.dht_prefix),
+            peers_file=peers_file(self._data_dir, swarm.peers_name or opened.dht_prefix),
+            swarm_key=swarm.swarm_key,
         )
         servers = model.connection.servers
         servers.on_no_route = self.chats.note_route

@@ -42,6 +42,7 @@ from volunteer.swarm.dial_back import is_loopback
 from volunteer.swarm.node import NodeOptions, SwarmNode
 from volunteer.swarm.records import ServerInfo
 from volunteer.swarm.rpc import ExpertResponse, Method
+from volunteer.swarm.swarm_key import SwarmKey
 from volunteer.swarm_model import SwarmModel, open_swarm_model
 
 _MOVE_DRAIN_S = 120.0
@@ -70,6 +71,10 @@ class ServeOptions:
     num_blocks: int | None = None
     initial_peers: tuple[str, ...] = ()
     new_swarm: bool = False
+    swarm_key: SwarmKey | None = None
+    """Of a private swarm."""
+    peers_name: str | None = None
+    """Under which its servers are remembered; None: that of the model."""
     host_maddrs: tuple[str, ...] = ("/ip4/0.0.0.0/tcp/0",)
     announce_maddrs: tuple[str, ...] = ()
     identity_file: Path | None = None
@@ -157,9 +162,10 @@ async def serve(
         host_maddrs=options.host_maddrs,
         announce_maddrs=options.announce_maddrs,
         identity_file=options.identity_file or options.data_dir / "identity.key",
-        peers_file=peers_file(options.data_dir, model.dht_prefix),
+        peers_file=peers_file(options.data_dir, options.peers_name or model.dht_prefix),
         may_begin_alone=options.new_swarm,
         upload_bytes_per_s=options.upload_bytes_per_s,
+        swarm_key=options.swarm_key,
     )
     async with SwarmNode(node_options) as node, ComputeThread() as compute:
         on_event(Listening(node.peer_id, tuple(await node.maddrs())))

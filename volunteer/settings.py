@@ -78,6 +78,7 @@ class ServingSettings:
     )
     initial_peers: tuple[str, ...] = setting((), "multiaddresses of peers of the swarm to join")
     new_swarm: bool = setting(False, "start a swarm instead of joining one")
+    private_swarm: str | None = setting(None, "name of the private swarm to serve, of those this computer is in")
     host_maddrs: tuple[str, ...] = setting((), "multiaddresses to listen on; none for all of this machine's")
     announce_maddrs: tuple[str, ...] = setting((), "multiaddresses at which others reach this machine")
     identity_file: str | None = setting(None, "private key of this peer, made if it is missing")

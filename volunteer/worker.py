@@ -57,6 +57,7 @@ from volunteer.events import Entered, Event, Failed, Listening, Paused, Planned,
 from volunteer.logs import LogMemory, LogRecord, logging_to_files
 from volunteer.models.embedded import EMBEDDED_MODEL
 from volunteer.owner_services import OwnerServices, Swarm
+from volunteer.private_swarms import load_swarm
 from volunteer.server.handler import Served
 from volunteer.serving import Leave, OnEvent, ServeOptions, serve
 from volunteer.settings import Settings, load_settings, reset_setting, save_settings, set_setting
@@ -226,13 +227,13 @@ class Worker:
         """Goes by other settings from now on; those of serving begin with the next stay, which begins at once."""
         async with self._saving:
             settings = change(self._settings)
+            options = serve_options(settings, self._chosen, self._data_dir)
             await asyncio.to_thread(save_settings, self._data_dir, settings)
             before, self._settings = self._settings, settings
             self._limits_changed.set()
             stand_back(settings.limits.nice)
             if settings.endpoint != before.endpoint:
                 await self._owner.open_endpoint(settings.endpoint)
-            options = serve_options(settings, self._chosen, self._data_dir)
             if options != self._options:
                 self._options = options
                 self._change(machine.outdated(self._lifecycle))
@@ -249,7 +250,14 @@ class Worker:
     def _swarm(self) -> Swarm:
         options = self._options
         own = self._status.maddrs if self._lifecycle.phase is Phase.SERVING else ()
-        return Swarm(options.model, options.revision, options.dht_prefix, own or options.initial_peers)
+        return Swarm(
+            options.model,
+            options.revision,
+            options.dht_prefix,
+            own or options.initial_peers,
+            options.swarm_key,
+            options.peers_name,
+        )
 
     # The stay
 
@@ -465,9 +473,28 @@ def serve_options(settings: Settings, chosen: Mapping[str, Any], data_dir: Path)
         "upload_bytes_per_s": limits.upload_bytes_per_s,
     }
     fields |= {"ram_bytes": limits.ram_bytes, "vram_bytes": limits.vram_bytes}
+    private_swarm = chosen.get("private_swarm", fields.get("private_swarm"))
+    if private_swarm is not None:
+        fields |= _private(data_dir, private_swarm)
     fields |= chosen
+    fields.pop("private_swarm", None)
     model = fields.pop("model", EMBEDDED_MODEL)
     return ServeOptions(model=model, data_dir=data_dir, **fields)
+
+
+def _private(data_dir: Path, name: str) -> dict[str, Any]:
+    """What serving in a private swarm means: its key, its model, and the way in.
+
+    A member that finds nobody there begins alone: the others know its address, or learn it from those who do.
+    """
+    swarm = load_swarm(data_dir, name)
+    given = {"model": swarm.model, "revision": swarm.revision, "dht_prefix": swarm.dht_prefix}
+    return {field: value for field, value in given.items() if value is not None} | {
+        "swarm_key": swarm.key,
+        "peers_name": swarm.peers_name,
+        "initial_peers": swarm.addresses,
+        "new_swarm": not swarm.addresses,
+    }
 
 
 def stand_back(nice: int) -> None:

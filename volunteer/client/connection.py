@@ -12,6 +12,7 @@ from typing import Any, Self, TypeVar
 
 from volunteer.client.servers import ServerTable
 from volunteer.swarm.node import NodeOptions, SwarmNode
+from volunteer.swarm.swarm_key import SwarmKey
 
 Result = TypeVar("Result")
 
@@ -58,16 +59,29 @@ class Connection:
         prefix: DHT prefix of the model.
         num_blocks: of the whole model.
         peers_file: where servers that were seen are remembered; they are tried beside the initial peers.
+        swarm_key: of a private swarm.
 
     Raises:
         Unavailable: no initial peer answers.
     """
 
-    def __init__(self, initial_peers: Sequence[str], prefix: str, num_blocks: int, *, peers_file: Path | None = None):
+    def __init__(
+        self,
+        initial_peers: Sequence[str],
+        prefix: str,
+        num_blocks: int,
+        *,
+        peers_file: Path | None = None,
+        swarm_key: SwarmKey | None = None,
+    ):
         self._loop = _LoopThread()
         node = SwarmNode(
             NodeOptions(
-                initial_peers=tuple(initial_peers), peers_file=peers_file, is_client=True, may_begin_alone=False
+                initial_peers=tuple(initial_peers),
+                peers_file=peers_file,
+                is_client=True,
+                may_begin_alone=False,
+                swarm_key=swarm_key,
             )
         )
         try:

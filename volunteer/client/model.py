@@ -32,6 +32,7 @@ from volunteer.models.loading import ends_parts, load_ends
 from volunteer.settings import default_data_dir
 from volunteer.swarm.compression import Compression
 from volunteer.swarm.records import ServerRecord
+from volunteer.swarm.swarm_key import SwarmKey
 from volunteer.swarm_model import SwarmModel, open_swarm_model
 
 DEFAULT_MAX_LENGTH = 2048
@@ -256,18 +257,22 @@ class SwarmForCausalLM(PreTrainedModel, GenerationMixin):
         initial_peers: Sequence[str],
         dtype: torch.dtype = torch.float32,
         peers_file: Path | None = None,
+        swarm_key: SwarmKey | None = None,
     ) -> SwarmForCausalLM:
         """As `from_pretrained`, of a model that is open.
 
         Args:
             peers_file: where servers that were seen are remembered; if it is there, no initial peer need be given.
+            swarm_key: of a private swarm.
         """
         if not initial_peers and not (peers_file is not None and peers_file.is_file()):
             raise ConfigurationError("Say which swarm to join: give at least one initial peer.")
         family, checkpoint = model.family, model.checkpoint
         checkpoint.prepare(ends_parts(family, checkpoint))
         ends = load_ends(family, checkpoint, dtype=dtype, device=torch.device("cpu"))
-        connection = Connection(initial_peers, model.dht_prefix, family.num_blocks, peers_file=peers_file)
+        connection = Connection(
+            initial_peers, model.dht_prefix, family.num_blocks, peers_file=peers_file, swarm_key=swarm_key
+        )
         config = copy.deepcopy(family.config)  # transformers writes into it, and the family is the caller's
         config.dtype = dtype
         joined = cls(config, ends, connection).eval()

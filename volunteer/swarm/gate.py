@@ -261,6 +261,7 @@ class GatedStream(MessageStream):
         super().__init__(*arguments, peer_id=peer_id, **options)
         self._gate = gate
         self._other = peer_id
+        self._has_heard = False
 
     async def send(self, message: Any) -> None:
         try:
@@ -271,10 +272,12 @@ class GatedStream(MessageStream):
 
     async def receive(self, message_type: type[Message], *, keep: bool = False) -> Message | None:
         try:
-            return await super().receive(message_type, keep=keep)
-        except StreamEnded:
-            raise
+            message = await super().receive(message_type, keep=keep)
         except (PeerLost, RemoteError) as error:
-            if isinstance(error, PeerLost) or NOT_PROVED in str(error):
+            # A refusal may be lost where the stream is reset on what was sent before it: then it ends without a word.
+            is_usual = self._has_heard and isinstance(error, StreamEnded)
+            if NOT_PROVED in str(error) or (isinstance(error, PeerLost) and not is_usual):
                 self._gate.forget(self._other)
             raise
+        self._has_heard = True
+        return message

@@ -122,6 +122,11 @@ class Invitation:
     addresses: tuple[str, ...] = ()
     """Multiaddresses of members, to come in by."""
 
+    @property
+    def peers_name(self) -> str:
+        """For the file in which its servers are remembered: never that of a public swarm."""
+        return f"private-{self.swarm_id.hex()}"
+
 
 def check_name(name: str) -> str:
     """Raises ConfigurationError: a swarm cannot be called this."""
