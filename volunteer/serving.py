@@ -71,8 +71,9 @@ class ServeOptions:
     num_blocks: int | None = None
     initial_peers: tuple[str, ...] = ()
     new_swarm: bool = False
+    private_swarm: str | None = None
+    """The name of one that this computer is in; what follows is of it."""
     swarm_key: SwarmKey | None = None
-    """Of a private swarm."""
     peers_name: str | None = None
     """Under which its servers are remembered; None: that of the model."""
     host_maddrs: tuple[str, ...] = ("/ip4/0.0.0.0/tcp/0",)

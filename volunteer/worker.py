@@ -477,7 +477,6 @@ def serve_options(settings: Settings, chosen: Mapping[str, Any], data_dir: Path)
     if private_swarm is not None:
         fields |= _private(data_dir, private_swarm)
     fields |= chosen
-    fields.pop("private_swarm", None)
     model = fields.pop("model", EMBEDDED_MODEL)
     return ServeOptions(model=model, data_dir=data_dir, **fields)
 

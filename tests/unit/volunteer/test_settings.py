@@ -379,7 +379,7 @@ def test_serving_settings_have_the_names_of_the_worker_s_options() -> None:
         "data_dir",
         # These come from the limits.
         *("threads", "ram_bytes", "vram_bytes", "disk_bytes", "upload_bytes_per_s"),
-        # These from the file of the private swarm that is named.
+        # These from the file of the private swarm that is named, and from the settings of all swarms.
         *("swarm_key", "peers_name"),
     }
     assert {field.name for field in dataclasses.fields(ServingSettings)} < options
