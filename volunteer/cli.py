@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from volunteer.client.routing import NoRoute
     from volunteer.client.speculation import Speculation
     from volunteer.events import Event
+    from volunteer.swarm.peer_lists import PeerLists
     from volunteer.swarm.swarm_key import Invitation
     from volunteer.swarm_model import SwarmModel
 
@@ -129,6 +130,7 @@ def _parser() -> argparse.ArgumentParser:
     chat = commands.add_parser("chat", help="chat through a swarm; with a prompt, answer and exit")
     chat.add_argument("prompt", nargs="?", metavar="PROMPT")
     _add_model(chat)
+    chat.add_argument("--peers", nargs="+", metavar="PEER", help="ask these servers alone, by their peer ids")
     chat.add_argument("--max-new-tokens", type=int, default=256, metavar="N")
     chat.add_argument("--temperature", type=float, default=0.7, metavar="T", help="0 for greedy")
     chat.add_argument("--top-p", type=float, default=0.95, metavar="P")
@@ -473,6 +475,7 @@ def _chat(options: argparse.Namespace) -> int:
     key = swarm.key if swarm else None
     with SwarmForCausalLM.join(opened, initial_peers=peers, peers_file=remembered, swarm_key=key) as model:
         model.connection.servers.patience_s = _CHAT_PATIENCE_S
+        model.connection.servers.peers = _chosen_peers(options)
         model.connection.servers.on_no_route = _NoRouteNotice()
         chat = Chat(model, load_tokenizer(opened.checkpoint.folder), speculation)
         system = [{"role": "system", "content": options.system}] if options.system else []
@@ -480,6 +483,13 @@ def _chat(options: argparse.Namespace) -> int:
             _answer(chat, [*system, {"role": "user", "content": options.prompt}], sampling, raw=options.raw)
             return ExitCode.OK
         return _converse(chat, system, sampling, raw=options.raw)
+
+
+def _chosen_peers(options: argparse.Namespace) -> PeerLists:
+    from volunteer.swarm.peer_lists import PeerLists
+
+    lists = load_settings(default_data_dir()).settings.swarm
+    return PeerLists(frozenset(options.peers or lists.allow_peers), frozenset(lists.deny_peers))
 
 
 def _own_worker() -> tuple[str, ...]:

@@ -26,6 +26,7 @@ from volunteer.control.messages import ChatEvent, first_problem
 from volunteer.errors import ConfigurationError
 from volunteer.openai_api.key import load_or_create_key
 from volunteer.settings import EndpointSettings, model_name, peers_file
+from volunteer.swarm.peer_lists import PeerLists
 from volunteer.swarm.swarm_key import SwarmKey
 from volunteer.swarm_model import open_swarm_model
 
@@ -45,6 +46,7 @@ class Swarm:
     initial_peers: tuple[str, ...]
     swarm_key: SwarmKey | None = None
     peers_name: str | None = None
+    peers: PeerLists = PeerLists()  # noqa: RUF009
 
 
 class OwnerServices:
@@ -131,6 +133,7 @@ class OwnerServices:
             swarm_key=swarm.swarm_key,
         )
         servers = model.connection.servers
+        servers.peers = swarm.peers
         servers.on_no_route = self.chats.note_route
         self._on_owner(servers.node.peer_id)
         return Chat(model, load_tokenizer(opened.checkpoint.folder))

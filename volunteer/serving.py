@@ -40,6 +40,7 @@ from volunteer.server.throughput import PREFILL_TICK_S, Throughput, measure_thro
 from volunteer.settings import peers_file, peers_folder
 from volunteer.swarm.dial_back import is_loopback
 from volunteer.swarm.node import NodeOptions, SwarmNode
+from volunteer.swarm.peer_lists import PeerLists
 from volunteer.swarm.records import ServerInfo
 from volunteer.swarm.rpc import ExpertResponse, Method
 from volunteer.swarm.swarm_key import SwarmKey
@@ -94,6 +95,8 @@ class ServeOptions:
     disk_bytes: int | None = None
     """The most that downloaded blocks may take; None for all that is free."""
     upload_bytes_per_s: float | None = None
+    peers: PeerLists = PeerLists()  # noqa: RUF009
+    """Who is served."""
     threads: int | None = None
     """Of torch; None for its own choice."""
 
@@ -166,9 +169,12 @@ async def serve(
         peers_file=peers_file(options.data_dir, options.peers_name or model.dht_prefix),
         may_begin_alone=options.new_swarm,
         upload_bytes_per_s=options.upload_bytes_per_s,
+        peers=options.peers,
         swarm_key=options.swarm_key,
     )
+    served = served or Served()
     async with SwarmNode(node_options) as node, ComputeThread() as compute:
+        node.admits = lambda caller: caller == served.owner or options.peers.admits(caller)
         on_event(Listening(node.peer_id, tuple(await node.maddrs())))
         plan = await plan_blocks(
             node,
@@ -186,7 +192,6 @@ async def serve(
             plan = BlockPlan(plan.start, plan.start + most, "because the system had no memory for one more")
             on_event(SteppedDown((plan.start, plan.end), "The system ended the worker for want of memory."))
         current = CurrentService()
-        served = served or Served()
         balancer = None if options.blocks else Balancer(node, model.dht_prefix, model.family.num_blocks)
         stay = _Stay(
             options, leave, on_event, on_servers, model, chosen_format, node, compute, current, balancer, served

@@ -136,12 +136,21 @@ class EndpointSettings:
 
 
 @dataclass(frozen=True)
+class SwarmSettings:
+    """Whom to have to do with."""
+
+    allow_peers: tuple[str, ...] = setting((), "peer ids or accounts to serve and to ask, no others; none for all")
+    deny_peers: tuple[str, ...] = setting((), "peer ids or accounts neither to serve nor to ask")
+
+
+@dataclass(frozen=True)
 class Settings:
     """All that the owner chose. Values made in code are not checked; what is read or set by name is."""
 
     serving: ServingSettings = ServingSettings()
     limits: Limits = Limits()
     endpoint: EndpointSettings = EndpointSettings()
+    swarm: SwarmSettings = SwarmSettings()
 
 
 @dataclass(frozen=True)

@@ -61,6 +61,7 @@ from volunteer.private_swarms import load_swarm
 from volunteer.server.handler import Served
 from volunteer.serving import Leave, OnEvent, ServeOptions, serve
 from volunteer.settings import Settings, load_settings, reset_setting, save_settings, set_setting
+from volunteer.swarm.peer_lists import PeerLists
 from volunteer.swarm.records import ServerInfo
 
 _DRAIN_S: dict[Leaving, float | None] = {Leaving.FINISH: None, Leaving.QUIT: 20.0, Leaving.NOW: 0.0}
@@ -257,6 +258,8 @@ class Worker:
             own or options.initial_peers,
             options.swarm_key,
             options.peers_name,
+            # The worker itself is no stranger to its owner.
+            options.peers.with_allowed(self._status.peer_id),
         )
 
     # The stay
@@ -472,6 +475,8 @@ def serve_options(settings: Settings, chosen: Mapping[str, Any], data_dir: Path)
         "disk_bytes": limits.disk_bytes,
         "upload_bytes_per_s": limits.upload_bytes_per_s,
     }
+    lists = settings.swarm
+    fields["peers"] = PeerLists(frozenset(lists.allow_peers), frozenset(lists.deny_peers))
     fields |= {"ram_bytes": limits.ram_bytes, "vram_bytes": limits.vram_bytes}
     private_swarm = chosen.get("private_swarm", fields.get("private_swarm"))
     if private_swarm is not None:

@@ -19,10 +19,12 @@ from hivemind.proto import dht_pb2
 
 from volunteer.client.connection import cancel_other_tasks
 from volunteer.client.model import SwarmForCausalLM
+from volunteer.client.routing import NoRoute
 from volunteer.errors import Unavailable
 from volunteer.swarm.dial_back import CHECK_METHOD, DIAL_METHOD
 from volunteer.swarm.gate import NOT_PROVED, PROVE_METHOD
 from volunteer.swarm.node import NodeOptions, SwarmNode
+from volunteer.swarm.peer_lists import PeerLists
 from volunteer.swarm.records import ServerRecord, ServerState, block_uid
 from volunteer.swarm.rpc import ExpertResponse, ExpertUID, Method, PeerLost, RemoteError
 from volunteer.swarm.swarm_key import SwarmKey
@@ -163,6 +165,49 @@ def test_a_stranger_opens_no_rpc_and_is_told_so_in_a_line(
         assert torch.equal(private, client.generate(ids, max_new_tokens=12, do_sample=False))
     with pytest.raises(Unavailable, match="another key"):
         SwarmForCausalLM.join(model, initial_peers=swarm.initial_peers, swarm_key=OTHER_KEY)
+
+
+def test_a_server_is_for_its_lists_and_routes_keep_to_them(random_bloom: Path, start_swarm: Callable[..., Any]) -> None:
+    swarm = start_swarm(random_bloom, "0:6", "0:6")
+    first, second = (server.peer_id for server in swarm.servers)
+    ids = torch.arange(4, 12)[None]
+    with swarm.client() as client:
+        servers = client.connection.servers
+
+        def route() -> set[str]:
+            found = client.connection.run(servers.route(0, 6, kv_tokens_needed=0))
+            return {hop.peer_id for hop in found.hops}
+
+        for lists, wanted in (
+            (PeerLists(allow=frozenset({second})), second),
+            (PeerLists(allow=frozenset({first})), first),
+            (PeerLists(deny=frozenset({first})), second),
+        ):
+            servers.peers = lists
+            assert route() == {wanted}
+        servers.patience_s = 0.1
+        servers.peers = PeerLists(allow=frozenset({"somebody else"}))
+        with pytest.raises(NoRoute, match="not chosen"):
+            route()
+
+        stranger = servers.node.peer_id
+        for lists, is_served in (
+            (PeerLists(deny=frozenset({stranger})), False),
+            (PeerLists(allow=frozenset({first})), False),
+            (PeerLists(allow=frozenset({stranger})), True),
+        ):
+            choosy = swarm.start("0:6", peers=lists)
+            client.connection.run(servers.refresh())
+            servers.peers = PeerLists(allow=frozenset({choosy.peer_id}))
+            if is_served:
+                assert client.generate(ids, max_new_tokens=2, do_sample=False).shape == (1, 10)
+            else:
+                call = servers.node.call(choosy.peer_id, Method.INFO, ExpertUID(), ExpertResponse, timeout_s=10)
+                with pytest.raises(RemoteError, match="not for everybody"):
+                    client.connection.run(call)
+                with pytest.raises(Unavailable):
+                    client.generate(ids, max_new_tokens=2, do_sample=False)
+            swarm.stop(choosy)
 
 
 def test_a_server_that_began_anew_is_proved_to_again() -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from volunteer.client.answer_times import AnswerTimes
 from volunteer.client.routing import Hop, NoRoute, Route, find_route
 from volunteer.swarm.node import SwarmNode
+from volunteer.swarm.peer_lists import PeerLists
 from volunteer.swarm.records import ServerInfo, uncovered_blocks
 
 logger = logging.getLogger(__name__)
@@ -59,6 +60,8 @@ class ServerTable:
         self.num_blocks = num_blocks
         self.servers: dict[str, ServerInfo] = {}
         self.pings_s: dict[str, float] = {}
+        self.peers = PeerLists()
+        """Through whom routes may go: a chat may be bound to chosen servers."""
         self.on_no_route: Callable[[NoRoute | None], None] = lambda error: None
         """Called when blocks are served by nobody, or by nobody but servers that just failed; with None when answers
         come again."""
@@ -139,7 +142,7 @@ class ServerTable:
 
     def has_spare(self, hop: Hop) -> bool:
         """Whether other servers, none of which failed lately, have the blocks of a hop between them."""
-        avoid = self._banned() | {hop.peer_id}
+        avoid = self._banned() | self.peers.denied_of(self.servers) | {hop.peer_id}
         others = (server.blocks for server in self.servers.values() if server.is_online and server.peer_id not in avoid)
         return not uncovered_blocks(others, range(hop.start, hop.end))
 
@@ -162,7 +165,7 @@ class ServerTable:
             start=start,
             end=end,
             pings_s=self.pings_s,
-            avoid=avoid,
+            avoid=avoid | self.peers.denied_of(self.servers),
             kv_tokens_needed=kv_tokens_needed,
             measured_block_s={
                 peer_id: times.block_s for peer_id, times in self._times.items() if times.block_s is not None

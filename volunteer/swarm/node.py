@@ -32,6 +32,7 @@ from volunteer.swarm.dial_back import CHECK_METHOD, DIAL_METHOD, DialBack, Diall
 from volunteer.swarm.gate import GatedDaemon, GatedStream, SwarmGate
 from volunteer.swarm.known_peers import KnownPeers
 from volunteer.swarm.pacer import Pacer
+from volunteer.swarm.peer_lists import PeerLists
 from volunteer.swarm.records import ServerInfo, ServerRecord, block_uid, servers_from_blocks, to_wire
 from volunteer.swarm.rpc import (
     BadMessage,
@@ -93,6 +94,8 @@ class NodeOptions:
     """The most to send in calls, ours and others'; what the daemon sends by itself is little and not counted."""
     is_client: bool = False
     """A client stores no records for others and is not asked by them."""
+    peers: PeerLists = PeerLists()  # noqa: RUF009
+    """Whose calls of a server's RPCs are answered. The DHT is everybody's."""
     swarm_key: SwarmKey | None = None
     """Of a private swarm: nothing is said to, or heard from, a peer that does not prove that it knows the key."""
 
@@ -137,6 +140,8 @@ class SwarmNode:
         self._relays: tuple[str, ...] = ()
         self._pacer = Pacer(options.upload_bytes_per_s)
         self._gate: SwarmGate | None = None
+        self.admits: Callable[[str], bool] = options.peers.admits
+        """Whether a caller is served, by its peer id: another function may know more names of it."""
         self.is_serving = False
 
     async def __aenter__(self) -> Self:
@@ -450,12 +455,22 @@ class SwarmNode:
         """Answers the service's RPCs from now on, until the node stops. Once."""
         self.is_serving = True
         for method, (request_type, handler) in service.unary.items():
-            await self._p2p.add_protobuf_handler(method, self._unary(handler), _RequestType(request_type))
+            await self._p2p.add_protobuf_handler(
+                method, self._unary(self._for_admitted(handler)), _RequestType(request_type)
+            )
         inbox = Inbox(service.inbox_bytes)
         for method, stream_handler in service.streams.items():
             await self._p2p.add_binary_stream_handler(
-                method, self._stream(method, stream_handler, service.max_message_bytes, inbox)
+                method, self._stream(method, self._for_admitted(stream_handler), service.max_message_bytes, inbox)
             )
+
+    def _for_admitted(self, handler: Callable[[Any, str], Awaitable[Any]]) -> Callable[[Any, str], Awaitable[Any]]:
+        async def run(request: Any, caller: str) -> Any:
+            if not self.admits(caller):
+                raise Refused("This server is not for everybody")
+            return await handler(request, caller)
+
+        return run
 
     def _unary(self, handler: UnaryHandler) -> Callable[[Any, Any], Awaitable[Any]]:
         async def run(request: Any, context: Any) -> Any:

@@ -380,6 +380,6 @@ def test_serving_settings_have_the_names_of_the_worker_s_options() -> None:
         # These come from the limits.
         *("threads", "ram_bytes", "vram_bytes", "disk_bytes", "upload_bytes_per_s"),
         # These from the file of the private swarm that is named, and from the settings of all swarms.
-        *("swarm_key", "peers_name"),
+        *("swarm_key", "peers_name", "peers"),
     }
     assert {field.name for field in dataclasses.fields(ServingSettings)} < options
