@@ -104,10 +104,12 @@ def leave_swarm(data_dir: Path, name: str) -> None:
 def rekey_swarm(data_dir: Path, name: str) -> Invitation:
     """Gives the swarm a new key: whoever does not get the new invitation is out, once the members have taken it over.
 
+    This computer is the first with the new key, so it has nobody to go to, and begins alone.
+
     Raises:
         ConfigurationError: as `load_swarm`.
     """
-    swarm = dataclasses.replace(load_swarm(data_dir, name), key=SwarmKey.new())
+    swarm = dataclasses.replace(load_swarm(data_dir, name), key=SwarmKey.new(), addresses=())
     save_swarm(data_dir, swarm)
     return swarm
 

@@ -62,6 +62,8 @@ def run_swarm_verb(
     name = name or _served(data_dir)
     if name is None:
         raise ConfigurationError(f"Say which swarm: volunteer swarm {action} NAME.")
+    # Before anything changes: a worker that begins anew has no addresses for a while.
+    ways_in = _ways_in(data_dir, name)
     match action:
         case "create":
             create_swarm(data_dir, name, model=model, revision=revision, dht_prefix=dht_prefix)
@@ -72,6 +74,7 @@ def run_swarm_verb(
             load_swarm(data_dir, name)
         case "rekey":
             rekey_swarm(data_dir, name)
+            ways_in = ways_in if load_settings(data_dir).settings.serving.host_maddrs else ()
             if _served(data_dir) == name:
                 _serve(data_dir, name)
             out(f"{name} has a new key. Whoever does not get this invitation, and join with it, is no member any more:")
@@ -83,7 +86,7 @@ def run_swarm_verb(
             return ExitCode.OK
         case _:
             raise ValueError(f"no action {action!r}")
-    _show(with_addresses(load_swarm(data_dir, name), _ways_in(data_dir, name)), out)
+    _show(with_addresses(load_swarm(data_dir, name), ways_in), out)
     return ExitCode.OK
 
 
