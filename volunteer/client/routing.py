@@ -20,6 +20,8 @@ PETALS_HOP_S = 0.018
 """What Petals' clients charge for the software of one hop, whatever the network."""
 OUR_HOP_S = 0.003
 """The same for our servers, which answer from one process (Petals: a chain of processes and queues)."""
+UNSIGNED_S = 0.001
+"""For a server whose record anybody may have written: it decides among equals, and keeps nobody from being used."""
 
 MAX_CANDIDATES = 512
 """Servers weighed at once: the work grows with their square, and anyone can announce servers by the thousand."""
@@ -35,6 +37,7 @@ class RouteCosts:
 
     petals_hop_s: float = PETALS_HOP_S
     our_hop_s: float = OUR_HOP_S
+    unsigned_s: float = UNSIGNED_S
     unknown_one_way_s: float = 0.15
     unreachable_one_way_s: float = 5.0
     """Not infinite: the ping may be wrong, and a bad route is better than none."""
@@ -160,6 +163,8 @@ class _Candidate:
         record = server.record
         start, end = max(server.start, wanted.start), min(server.end, wanted.stop)
         enter_s = costs.our_hop_s if record.extensions else costs.petals_hop_s
+        if not server.is_signed:
+            enter_s += costs.unsigned_s
         if record.using_relay:
             enter_s += costs.relay_s
         # As if the hop took all of these blocks: how many it will take is not known before the route is.

@@ -27,12 +27,13 @@ from hivemind.utils.multiaddr import Multiaddr
 from hivemind.utils.timed_storage import get_dht_time
 
 from volunteer.errors import ConfigurationError, Unavailable
-from volunteer.points.identity import load_identity
+from volunteer.points.identity import Identity, load_identity
 from volunteer.swarm.dial_back import CHECK_METHOD, DIAL_METHOD, DialBack, Dialled, ip_of, is_relayed, read_answer
 from volunteer.swarm.gate import GatedDaemon, GatedStream, SwarmGate
 from volunteer.swarm.known_peers import KnownPeers
 from volunteer.swarm.pacer import Pacer
 from volunteer.swarm.peer_lists import PeerLists
+from volunteer.swarm.record_guard import RecordGuard
 from volunteer.swarm.records import ServerInfo, ServerRecord, block_uid, servers_from_blocks, to_wire
 from volunteer.swarm.rpc import (
     BadMessage,
@@ -52,6 +53,7 @@ from volunteer.swarm.rpc import (
     peer_errors,
 )
 from volunteer.swarm.sealed_records import SealedRecords
+from volunteer.swarm.signed_records import is_signed, sign_record
 from volunteer.swarm.swarm_key import SwarmKey
 
 logger = logging.getLogger(__name__)
@@ -142,6 +144,8 @@ class SwarmNode:
         self._gate: SwarmGate | None = None
         self.admits: Callable[[str], bool] = options.peers.admits
         """Whether a caller is served, by its peer id: another function may know more names of it."""
+        self._guard = RecordGuard(None if options.swarm_key is None else SealedRecords(options.swarm_key))
+        self._identity: Identity | None = None
         self.is_serving = False
 
     async def __aenter__(self) -> Self:
@@ -149,7 +153,7 @@ class SwarmNode:
         for address in (*options.initial_peers, *options.host_maddrs, *options.announce_maddrs):
             _check_multiaddress(address, needs_peer=address in options.initial_peers)
         if options.identity_file is not None:
-            load_identity(options.identity_file)
+            self._identity = load_identity(options.identity_file)
         await self._join_by_any_way()
         return self
 
@@ -221,8 +225,9 @@ class SwarmNode:
             client_mode=options.is_client or bool(self._relays),
             num_workers=32,
             ensure_bootstrap_success=bool(initial_peers),
-            record_validator=None if options.swarm_key is None else SealedRecords(options.swarm_key),
+            record_validator=self._guard,
         )
+        self._guard.watch(self._dht.protocol)
         if not options.is_client:
             dial_back = DialBack(self._announced_by, self._seen_from, self.maddrs)
             await self._p2p.add_protobuf_handler(
@@ -267,7 +272,7 @@ class SwarmNode:
     ) -> bool:
         """Stores `record` under every block of its span, and the model in Petals' registry.
 
-        Returns whether every block's record was stored somewhere.
+        It is signed if this peer has an identity file. Returns whether every block's record was stored somewhere.
         """
         if record.start_block is None or record.end_block is None:
             raise ValueError("a record without a span cannot be announced")
@@ -276,9 +281,12 @@ class SwarmNode:
         prefix = self._announced_as(prefix)
         keys = [block_uid(prefix, index) for index in range(record.start_block, record.end_block)]
         expiration = get_dht_time() + lifetime_s
+        value = to_wire(record)
+        if self._identity is not None:
+            value = sign_record(value, prefix=prefix, expires_at_s=expiration, identity=self._identity)
         stored = await self._dht.store_many(
             keys=keys,
-            values=[to_wire(record)] * len(keys),
+            values=[value] * len(keys),
             expiration_time=expiration,
             subkeys=[self.peer_id] * len(keys),
         )
@@ -300,7 +308,18 @@ class SwarmNode:
             sound = {peer_id: value for peer_id, value in entry.value.items() if _is_peer_id(peer_id)}
             values[uids[uid]] = {peer_id: value.value for peer_id, value in sound.items()}
             expirations[uids[uid]] = {peer_id: value.expiration_time for peer_id, value in sound.items()}
-        servers = servers_from_blocks(values, expires_at_s=expirations)
+        signed: dict[int, set[str]] = {
+            index: {peer_id for peer_id, value in entries.items() if is_signed(value)}
+            for index, entries in values.items()
+        }
+        # What was found is sound, but what lives longer comes first: perhaps a forgery from a node that checks nothing.
+        for peer_id, known in self._guard.signed.under(prefix, get_dht_time()).items():
+            for index in range(known.start, min(known.end, num_blocks)):
+                if peer_id not in signed.setdefault(index, set()):
+                    values.setdefault(index, {})[peer_id] = known.value
+                    expirations.setdefault(index, {})[peer_id] = known.expires_at_s
+                    signed[index].add(peer_id)
+        servers = servers_from_blocks(values, expires_at_s=expirations, signed=signed)
         for server in servers.values():
             if server.is_online and server.peer_id != self.peer_id:
                 self._known.note(server.peer_id, server.record.maddrs)

@@ -10,7 +10,7 @@ import logging
 import math
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Annotated, Any
@@ -248,6 +248,8 @@ class ServerInfo:
     record: ServerRecord
     start: int
     end: int
+    is_signed: bool = False
+    """By the key of the peer; nobody else wrote it."""
 
     @property
     def blocks(self) -> range:
@@ -265,6 +267,7 @@ class _Sighting:
     block: int
     record: ServerRecord
     expires_at_s: float
+    is_signed: bool
 
 
 class _LastParsed:
@@ -288,6 +291,7 @@ def servers_from_blocks(
     per_block: Mapping[int, Mapping[str, object]],
     *,
     expires_at_s: Mapping[int, Mapping[str, float]] | None = None,
+    signed: Mapping[int, Set[str]] | None = None,
 ) -> dict[str, ServerInfo]:
     """One entry per server from what is stored under each block: block index -> {peer id: raw value}.
 
@@ -296,9 +300,11 @@ def servers_from_blocks(
     ONLINE, then the wider. The blocks are those the record claims, or, if it claims none, the longest run under which
     it was found; they may reach beyond the blocks asked for, and beyond the model if the record lies.
 
+    `signed` tells whose records have a signature that was found good: those beat what else is said of their servers.
+
     A bad record costs only its sender, and is logged once per sender.
     """
-    expires_at_s = expires_at_s or {}
+    expires_at_s, signed = expires_at_s or {}, signed or {}
     sightings: dict[str, list[_Sighting]] = defaultdict(list)
     complaints: dict[str, str] = {}
     strange_peers = 0
@@ -317,7 +323,7 @@ def servers_from_blocks(
                 complaints.setdefault(peer_id, "It is stored under a block that it does not claim.")
                 continue
             expiry_s = expires_at_s.get(block, {}).get(peer_id, -math.inf)
-            sightings[peer_id].append(_Sighting(block, record, expiry_s))
+            sightings[peer_id].append(_Sighting(block, record, expiry_s, peer_id in signed.get(block, ())))
 
     for peer_id, complaint in complaints.items():
         logger.warning("Ignoring a record of %s. %s", peer_id, complaint)
@@ -328,6 +334,8 @@ def servers_from_blocks(
 
 def _one_view(peer_id: str, sightings: Sequence[_Sighting], asked: set[int]) -> ServerInfo:
     """The view of a server that its sightings support best."""
+    if any(sighting.is_signed for sighting in sightings):
+        sightings = [sighting for sighting in sightings if sighting.is_signed]
     views: dict[tuple[ServerState, range | None], list[_Sighting]] = defaultdict(list)
     for sighting in sightings:
         views[sighting.record.state, sighting.record.span].append(sighting)
@@ -344,7 +352,7 @@ def _one_view(peer_id: str, sightings: Sequence[_Sighting], asked: set[int]) -> 
     blocks = best[1] if best[1] is not None else _longest_run(sighting.block for sighting in seen)
     # The records of one view differ in passing numbers only (free cache, pings); the newest of them speaks.
     newest = max(seen, key=lambda sighting: sighting.expires_at_s)
-    return ServerInfo(peer_id, newest.record, blocks.start, blocks.stop)
+    return ServerInfo(peer_id, newest.record, blocks.start, blocks.stop, newest.is_signed)
 
 
 def _longest_run(blocks: Iterable[int]) -> range:

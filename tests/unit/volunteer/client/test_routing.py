@@ -18,10 +18,16 @@ BLOCK_S = 0.01  # one block of the builder's servers
 
 
 def server(
-    peer_id: str, start: int, end: int, *, state: ServerState = ServerState.ONLINE, **fields: Any
+    peer_id: str,
+    start: int,
+    end: int,
+    *,
+    state: ServerState = ServerState.ONLINE,
+    is_signed: bool = True,
+    **fields: Any,
 ) -> dict[str, ServerInfo]:
     record = ServerRecord(state=state, throughput=1.0, **{"inference_rps": 1 / BLOCK_S} | fields)
-    return {peer_id: ServerInfo(peer_id, record, start, end)}
+    return {peer_id: ServerInfo(peer_id, record, start, end, is_signed)}
 
 
 def route(servers: Mapping[str, ServerInfo], start: int = 0, end: int = 8, **options: Any) -> Route:
@@ -168,6 +174,13 @@ def test_no_announced_speed_breaks_the_search(rps: float) -> None:
     found = route(server("A", 0, 8, inference_rps=rps))
     assert found.hops == (Hop("A", 0, 8),)
     assert found.estimated_s <= 8 * 60 + 1
+
+
+def test_among_equals_a_signed_record_decides_and_an_unsigned_server_is_still_used() -> None:
+    both = server("a", 0, 8, is_signed=False) | server("b", 0, 8)
+    assert peers(route(both)) == ["b"]
+    assert peers(route(both, avoid={"b"})) == ["a"]
+    assert peers(route(both, pings_s={"a": 0.01, "b": 0.02})) == ["a"]
 
 
 def test_costs_can_be_changed() -> None:

@@ -464,3 +464,12 @@ def test_addresses_come_back_whole_and_strange_ones_cost_the_record() -> None:
     for strange in (7, ["x" * 1000], ["/ip4"] * 100, [b"/ip4"]):
         with pytest.raises(BadRecord):
             parse_record((2, 1.0, {"maddrs": strange}))
+
+
+def test_what_a_server_signed_beats_what_is_said_of_it() -> None:
+    forged, sound = raw(2, 9.0, start_block=0, end_block=3), raw(start_block=0, end_block=2)
+    per_block = {0: {"QmA": sound}, 1: {"QmA": sound}, 2: {"QmA": forged}}
+    expires_at_s = {0: {"QmA": 1.0}, 1: {"QmA": 1.0}, 2: {"QmA": 9.0}}
+    server = servers_from_blocks(per_block, expires_at_s=expires_at_s, signed={0: {"QmA"}, 1: {"QmA"}})["QmA"]
+    assert server.blocks == range(0, 2) and server.is_signed
+    assert not servers_from_blocks(per_block, expires_at_s=expires_at_s)["QmA"].is_signed
