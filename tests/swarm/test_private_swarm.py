@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import math
 from collections.abc import Callable, Coroutine
@@ -42,6 +43,8 @@ def run(test: Coroutine[Any, Any, None]) -> None:
     async def whole() -> None:
         await test
         await cancel_other_tasks()
+        gc.collect()  # hivemind leaves the pipes to its daemon to the collector, which needs the loop to close them
+        await asyncio.sleep(0)
 
     asyncio.run(whole())
 
