@@ -21,24 +21,16 @@ from typing import Self
 import torch
 
 from volunteer.server.compute import ComputeThread, Priority
+from volunteer.server.fair_queue import GUEST, Standing
 from volunteer.server.kv_cache import PAGE_TOKENS, KVPool, KVRoomFull, Move, PageTable, SessionCache, pages_of
 from volunteer.server.span import Part, RowPlace, Span, Tick
+from volunteer.server.ticks import DECODE_TOKENS, FULL_BATCH_ROWS, PREFILL_TOKENS, Waiting, linger_s, plan_tick
 
 logger = logging.getLogger(__name__)
 
-DECODE_TOKENS = 32
-"""Rows x new tokens of a step that is not cut: a word or two, or some drafted tokens. A single token of each row never
-is. The rest of a long step is not such a one: 64 tokens of BLOOM-560m held others up for 140 ms."""
-PREFILL_TOKENS = 512
-"""Rows x new tokens in a tick when nobody else waits for tokens."""
-FULL_BATCH_ROWS = 16
-"""From so many rows on, another row costs about as much again: there is nothing left to share."""
 _RECENT_S = 1.0
 """A session that had a step so recently is being waited for by somebody."""
 _MAX_IDLE_CHECK_S = 5.0
-_LINGER_SHARE = 0.3
-"""Of a tick's time, at most, is waited for sessions that are about to send their next token: being late for a tick
-costs them and the server a whole one."""
 _MIN_IDLE_S = 1.0
 """A session that has been silent for so long may have to make room for one that is not."""
 _SMOOTHING = 0.3
@@ -55,73 +47,6 @@ class SessionEvicted(Exception):
         super().__init__("Session evicted")
 
 
-@dataclass(frozen=True)
-class Waiting:
-    """A step that waits, as far as planning looks at it."""
-
-    rows: int
-    whole: int
-    """Tokens of each row in the whole step."""
-    left: int
-    """Those of them that are still to be computed."""
-    blocks: tuple[int, int]
-    is_owners: bool = False
-
-    @property
-    def is_decode(self) -> bool:
-        return self.whole <= 1 or self.rows * self.whole <= DECODE_TOKENS
-
-
-def plan_tick(waiting: Sequence[Waiting], *, prefill_tokens: int) -> dict[int, int]:
-    """Which of the steps, in order of arrival, run in the next tick, and how many tokens of each row.
-
-    Short steps go first, all of them. Long ones get `prefill_tokens` in their order, and a quarter of it in a tick that
-    somebody waits for: whoever comes while a long prompt is computed waits for the rest of one tick, not for another as
-    long. All steps of a tick run through the same blocks: those of the first to go. The owner of this machine goes
-    before all others, whose prompts then get what is left of the tick.
-    """
-    by_urgency = sorted(
-        range(len(waiting)), key=lambda index: (not waiting[index].is_owners, not waiting[index].is_decode)
-    )
-    planned: dict[int, int] = {}
-    budget = prefill_tokens
-    for index in by_urgency:
-        step = waiting[index]
-        if step.blocks != waiting[by_urgency[0]].blocks:
-            continue
-        if step.is_decode:
-            planned[index] = step.left
-            budget = min(budget, prefill_tokens // 4)
-            continue
-        if budget <= 0:
-            continue
-        tokens = min(step.left, max(1, budget // step.rows))
-        planned[index] = tokens
-        budget -= tokens * step.rows
-    return planned
-
-
-def linger_s(
-    now: float, *, ready_at: float, expected: Sequence[float], tick_s: float, share: float = _LINGER_SHARE
-) -> float:
-    """How long to wait before the next tick for sessions whose next step is about to come; 0 to start now.
-
-    Args:
-        ready_at: since when there are steps that wait and nothing that runs.
-        expected: when each other session that was served of late is expected to send its next step.
-        tick_s: what a tick takes.
-
-    All times are in seconds of one clock.
-    """
-    slack = share * tick_s
-    latest = ready_at + slack
-    # Whoever is overdue by more than a tick's share is not waited for: it may have come to its end.
-    near = [arrival for arrival in expected if now - slack < arrival <= latest]
-    if not near or now >= latest:
-        return 0.0
-    return min(latest, max(now, *near) + 0.1 * slack) - now
-
-
 @dataclass(eq=False)
 class KVSession:
     """A session as the scheduler knows it."""
@@ -130,8 +55,8 @@ class KVSession:
     can_replay: bool
     """Its client begins again by itself when its room was taken."""
     number: int
-    is_owners: bool = False
-    """Of the owner of this machine, who goes first on it."""
+    standing: Standing = GUEST
+    """As whom it is served; may be replaced while the session lives: credit can run out."""
     is_evicted: bool = False
     answered_at: float = field(default_factory=time.monotonic)
     think_s: float | None = None
@@ -161,7 +86,7 @@ class _Step:
     def waiting(self) -> Waiting:
         cache, whole = self.session.cache, self.hidden_states.shape[1]
         blocks = cache.start, cache.end
-        return Waiting(len(cache.rows), whole, whole - self.done, blocks, self.session.is_owners)
+        return Waiting(len(cache.rows), whole, whole - self.done, blocks, self.session.standing)
 
     @property
     def first_length(self) -> int:
@@ -284,7 +209,7 @@ class Scheduler:
         first_tokens: int,
         can_replay: bool,
         timeout_s: float = 0.0,
-        is_owners: bool = False,
+        standing: Standing = GUEST,
     ) -> AsyncIterator[KVSession]:
         """Admits a session when there is room for its first step, and gives all its room back at the end.
 
@@ -293,6 +218,7 @@ class Scheduler:
         Args:
             first_tokens: of each row in the first step.
             timeout_s: how long to wait for room.
+            standing: as whom it is served; guests are the first to lose their room.
 
         Raises:
             KVRoomFull: the session could never fit, or there was no room in time.
@@ -313,7 +239,7 @@ class Scheduler:
                 # Not longer: sessions fall silent without a word.
                 async with asyncio.timeout(min(left_s, _MIN_IDLE_S)):
                     await self._room_waiters.wait()
-        session = KVSession(cache, can_replay, next(self._numbers), is_owners, answered_at=self._clock())
+        session = KVSession(cache, can_replay, next(self._numbers), standing, answered_at=self._clock())
         self._sessions[session.number] = session
         try:
             yield session
@@ -492,7 +418,7 @@ class Scheduler:
         return True
 
     def _silent(self, idle_s: float) -> list[KVSession]:
-        """Sessions that have had no step for so long and can begin again, the most silent first, the owner's last."""
+        """Sessions that have had no step for so long and can begin again, guests first, the most silent first."""
         busy = {step.session for step in self._steps}
         before = self._clock() - idle_s
         silent = [
@@ -500,7 +426,7 @@ class Scheduler:
             for session in self._sessions.values()
             if session.can_replay and session not in busy and session.answered_at < before
         ]
-        return sorted(silent, key=lambda session: (session.is_owners, session.answered_at))
+        return sorted(silent, key=lambda session: (-session.standing.rank, session.answered_at))
 
     def _resolve_shortage(self) -> bool:
         """When no step finds room: ends the youngest session that waits, once the others will not free any."""
@@ -512,7 +438,7 @@ class Scheduler:
         if others_hold and self._clock() - min(step.arrived_at for step in pending) < _SHORTAGE_TIMEOUT_S:
             return False
         # The one that loses least: it can begin again by itself if there is one such, and it has come last.
-        youngest = max(waiting, key=lambda session: (not session.is_owners, session.can_replay, session.number))
+        youngest = max(waiting, key=lambda session: (session.standing.rank, session.can_replay, session.number))
         error = SessionEvicted() if youngest.can_replay else KVRoomFull("This server has run out of KV room")
         self._evict(youngest, error)
         return True
