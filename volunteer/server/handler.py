@@ -32,7 +32,7 @@ from volunteer.server.requests import (
     RequestParser,
     output_compressions,
 )
-from volunteer.server.scheduler import KVSession, Scheduler, SessionEvicted
+from volunteer.server.scheduler import KVSession, QueueFull, Scheduler, SessionEvicted
 from volunteer.server.span import Span
 from volunteer.swarm.compression import Compression
 from volunteer.swarm.node import Service
@@ -342,7 +342,7 @@ class BlockService:
                 standing=standing,
             ) as room:
                 yield room
-        except (KVRoomFull, SessionEvicted) as error:
+        except (KVRoomFull, QueueFull, SessionEvicted) as error:
             raise TooBusy(str(error)) from error
 
     async def _answer_steps(self, session: _Session, stream: MessageStream) -> None:
