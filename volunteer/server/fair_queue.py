@@ -41,6 +41,8 @@ GUEST = Standing()
 
 GUEST_SHARE = 0.15
 """Of the work of a busy server, at least, goes to guests while any of them waits."""
+_AIM = 0.16
+"""What is aimed at: a debt is only paid in the tick after it was made."""
 PROMPT_QUANTUM_TOKENS = 2048
 """Prompts go in order of arrival until one account is so far ahead: taking turns with each piece would make two prompts
 as slow as the slower one."""
@@ -111,7 +113,7 @@ class FairQueue:
         if not guests_wait:
             self.owed_to_guests = 0.0
             return
-        owed = self.owed_to_guests + GUEST_SHARE * units - guest_units
+        owed = self.owed_to_guests + _AIM * units - guest_units
         self.owed_to_guests = min(max(0.0, owed), float(_MAX_OWED_TOKENS * blocks))
 
     def _counter(self, flow: tuple[str, ...], blocks: int) -> float:

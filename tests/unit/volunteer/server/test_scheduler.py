@@ -1,14 +1,17 @@
 import asyncio
 import math
+import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
 
+from volunteer.server.fair_queue import Rank, Standing
 from volunteer.server.kv_cache import PAGE_TOKENS, KVRoomFull, SessionCache
 from volunteer.server.scheduler import (
     KVSession,
+    QueueFull,
     SessionEvicted,
 )
 from volunteer.server.span import Span
@@ -321,3 +324,76 @@ def test_rows_that_are_busy_are_told(span: Span, new_engine: NewEngine) -> None:
     assert engine.scheduler.free_rows == FULL_BATCH_ROWS - 5
     clock.now_s += 2
     assert engine.scheduler.free_rows == FULL_BATCH_ROWS
+
+
+# Standing
+
+
+def test_a_contributor_waits_a_quarter_of_what_guests_wait_on_a_full_server(span: Span, new_engine: NewEngine) -> None:
+    """Twice as many guests as a tick takes, all of other networks; times are from a step's arrival to its answer."""
+    engine = new_engine(span, num_pages=80)
+    waits: dict[Rank, list[float]] = {Rank.CONTRIBUTOR: [], Rank.GUEST: []}
+
+    async def talk(standing: Standing, done: asyncio.Event) -> None:
+        cache = SessionCache(start=0, end=BLOCKS, batch_size=1, max_length=PAGE_TOKENS)
+        async with engine.scheduler.session(cache, first_tokens=1, can_replay=False, standing=standing) as session:
+            while not done.is_set():
+                started = time.monotonic()
+                position = 0 if session.cache.length == PAGE_TOKENS else None
+                await engine.scheduler.step(session, numbers(1, 1, HIDDEN), start_from_position=position)
+                waits[standing.rank].append(time.monotonic() - started)
+
+    async def run() -> None:
+        done = asyncio.Event()
+        guests = [Standing(Rank.GUEST, str(number), str(number)) for number in range(2 * FULL_BATCH_ROWS)]
+        talks = [talk(standing, done) for standing in (*guests, Standing(Rank.CONTRIBUTOR, "contributor"))]
+        tasks = [asyncio.create_task(each) for each in talks]
+        while len(waits[Rank.GUEST]) < 1000:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        done.set()
+        await asyncio.gather(*tasks)
+
+    engine.run(run())
+    contributors, guests = (sorted(waits[rank]) for rank in (Rank.CONTRIBUTOR, Rank.GUEST))
+    assert contributors[int(0.95 * len(contributors))] <= guests[int(0.95 * len(guests))] / 4
+
+
+def test_a_contributor_takes_the_room_of_a_guest_that_can_begin_again(span: Span, new_engine: NewEngine) -> None:
+    engine = new_engine(span, num_pages=1, clock=Clock())
+    guest = engine.open(1, max_length=9, can_replay=True)
+    engine.step(guest, numbers(1, 1, HIDDEN))
+
+    async def come(rank: Rank) -> None:
+        cache = SessionCache(start=0, end=BLOCKS, batch_size=1, max_length=9)
+        standing = Standing(rank, "other")
+        async with engine.scheduler.session(cache, first_tokens=1, can_replay=False, standing=standing) as session:
+            await engine.scheduler.step(session, numbers(1, 1, HIDDEN))
+
+    with pytest.raises(KVRoomFull):
+        engine.run(come(Rank.GUEST))
+    engine.run(come(Rank.CONTRIBUTOR))
+    assert guest.is_evicted
+
+
+def test_new_guests_are_sent_elsewhere_once_one_has_waited_for_long(span: Span, new_engine: NewEngine) -> None:
+    clock = Clock()
+    engine = new_engine(span, num_pages=3, clock=clock)
+    holder = engine.open(1, max_length=PAGE_TOKENS)
+    engine.step(holder, numbers(1, 1, HIDDEN))
+    hungry = engine.open(1, max_length=3 * PAGE_TOKENS)
+
+    async def run() -> None:
+        stuck = asyncio.create_task(engine.scheduler.step(hungry, numbers(1, 3 * PAGE_TOKENS, HIDDEN)))
+        await asyncio.sleep(0)
+        clock.now_s += 21
+        cache = SessionCache(start=0, end=BLOCKS, batch_size=1, max_length=9)
+        with pytest.raises(QueueFull):
+            async with engine.scheduler.session(cache, first_tokens=1, can_replay=False):
+                pass
+        owner = Standing(Rank.OWNER)
+        async with engine.scheduler.session(cache, first_tokens=1, can_replay=False, standing=owner):
+            pass
+        stuck.cancel()
+        await asyncio.gather(stuck, return_exceptions=True)
+
+    engine.run(run())
