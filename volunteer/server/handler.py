@@ -19,6 +19,7 @@ from typing import Any
 import torch
 
 from volunteer.server.compute import ComputeThread, Priority
+from volunteer.server.fair_queue import Rank, Standing
 from volunteer.server.kv_cache import KVRoomFull, SessionCache
 from volunteer.server.push import MAX_PUSHES, OpenStream, Push, Pusher, PushStreams
 from volunteer.server.requests import (
@@ -31,7 +32,7 @@ from volunteer.server.requests import (
     RequestParser,
     output_compressions,
 )
-from volunteer.server.scheduler import KVSession, Scheduler, SessionEvicted
+from volunteer.server.scheduler import KVSession, QueueFull, Scheduler, SessionEvicted
 from volunteer.server.span import Span
 from volunteer.swarm.compression import Compression
 from volunteer.swarm.node import Service
@@ -312,7 +313,8 @@ class BlockService:
             left_padding=opening.left_padding,
         )
         is_owners = caller == self.served.owner
-        async with self._room(opening, cache, is_owners=is_owners) as room:
+        standing = Standing(Rank.OWNER if is_owners else Rank.GUEST, caller)
+        async with self._room(opening, cache, standing) as room:
             if session_id in self._sessions:
                 raise BadMessage(f"session id {session_id} is not unique")
             session = _Session(opening, room)
@@ -330,17 +332,17 @@ class BlockService:
                     del self._sessions[session_id]
 
     @contextlib.asynccontextmanager
-    async def _room(self, opening: Opening, cache: SessionCache, *, is_owners: bool) -> AsyncIterator[KVSession]:
+    async def _room(self, opening: Opening, cache: SessionCache, standing: Standing) -> AsyncIterator[KVSession]:
         try:
             async with self._scheduler.session(
                 cache,
                 first_tokens=opening.first_tokens,
                 can_replay=opening.can_replay,
                 timeout_s=opening.alloc_timeout_s,
-                is_owners=is_owners,
+                standing=standing,
             ) as room:
                 yield room
-        except (KVRoomFull, SessionEvicted) as error:
+        except (KVRoomFull, QueueFull, SessionEvicted) as error:
             raise TooBusy(str(error)) from error
 
     async def _answer_steps(self, session: _Session, stream: MessageStream) -> None:
@@ -378,7 +380,7 @@ class BlockService:
             reorder=step.reorder,
             start_from_position=step.start_from_position,
         )
-        if not session.room.is_owners:
+        if session.room.standing.rank is not Rank.OWNER:
             self.served.tokens += outputs.shape[0] * outputs.shape[1]
             self.served.last_request_at = time.monotonic()
         return outputs, step.prompts is None

@@ -8,6 +8,7 @@ newcomer joins at the next tick. Long prompts are cut, and their pieces share ti
 from __future__ import annotations
 
 import asyncio
+import collections
 import contextlib
 import itertools
 import logging
@@ -21,24 +22,30 @@ from typing import Self
 import torch
 
 from volunteer.server.compute import ComputeThread, Priority
+from volunteer.server.fair_queue import GUEST, FairQueue, Rank, Standing
 from volunteer.server.kv_cache import PAGE_TOKENS, KVPool, KVRoomFull, Move, PageTable, SessionCache, pages_of
 from volunteer.server.span import Part, RowPlace, Span, Tick
+from volunteer.server.ticks import (
+    DECODE_TOKENS,
+    FULL_BATCH_ROWS,
+    GPU_FULL_BATCH_ROWS,
+    PREFILL_TOKENS,
+    Waiting,
+    bounds_of,
+    linger_s,
+    plan_tick,
+)
 
 logger = logging.getLogger(__name__)
 
-DECODE_TOKENS = 32
-"""Rows x new tokens of a step that is not cut: a word or two, or some drafted tokens. A single token of each row never
-is. The rest of a long step is not such a one: 64 tokens of BLOOM-560m held others up for 140 ms."""
-PREFILL_TOKENS = 512
-"""Rows x new tokens in a tick when nobody else waits for tokens."""
-FULL_BATCH_ROWS = 16
-"""From so many rows on, another row costs about as much again: there is nothing left to share."""
 _RECENT_S = 1.0
 """A session that had a step so recently is being waited for by somebody."""
+_NEAR_S = 30.0
+"""The owner, or a contributor, who had a step so recently may come again at any time: guests leave short ticks to wait
+for. Longer than it takes to read an answer's last words and to begin the next question."""
+_REFUSE_GUESTS_S = 20.0
+"""Once a guest waits for so long, new ones are better served elsewhere."""
 _MAX_IDLE_CHECK_S = 5.0
-_LINGER_SHARE = 0.3
-"""Of a tick's time, at most, is waited for sessions that are about to send their next token: being late for a tick
-costs them and the server a whole one."""
 _MIN_IDLE_S = 1.0
 """A session that has been silent for so long may have to make room for one that is not."""
 _SMOOTHING = 0.3
@@ -55,71 +62,11 @@ class SessionEvicted(Exception):
         super().__init__("Session evicted")
 
 
-@dataclass(frozen=True)
-class Waiting:
-    """A step that waits, as far as planning looks at it."""
+class QueueFull(Exception):
+    """Guests wait for too long already: another one would only wait with them."""
 
-    rows: int
-    whole: int
-    """Tokens of each row in the whole step."""
-    left: int
-    """Those of them that are still to be computed."""
-    blocks: tuple[int, int]
-    is_owners: bool = False
-
-    @property
-    def is_decode(self) -> bool:
-        return self.whole <= 1 or self.rows * self.whole <= DECODE_TOKENS
-
-
-def plan_tick(waiting: Sequence[Waiting], *, prefill_tokens: int) -> dict[int, int]:
-    """Which of the steps, in order of arrival, run in the next tick, and how many tokens of each row.
-
-    Short steps go first, all of them. Long ones get `prefill_tokens` in their order, and a quarter of it in a tick that
-    somebody waits for: whoever comes while a long prompt is computed waits for the rest of one tick, not for another as
-    long. All steps of a tick run through the same blocks: those of the first to go. The owner of this machine goes
-    before all others, whose prompts then get what is left of the tick.
-    """
-    by_urgency = sorted(
-        range(len(waiting)), key=lambda index: (not waiting[index].is_owners, not waiting[index].is_decode)
-    )
-    planned: dict[int, int] = {}
-    budget = prefill_tokens
-    for index in by_urgency:
-        step = waiting[index]
-        if step.blocks != waiting[by_urgency[0]].blocks:
-            continue
-        if step.is_decode:
-            planned[index] = step.left
-            budget = min(budget, prefill_tokens // 4)
-            continue
-        if budget <= 0:
-            continue
-        tokens = min(step.left, max(1, budget // step.rows))
-        planned[index] = tokens
-        budget -= tokens * step.rows
-    return planned
-
-
-def linger_s(
-    now: float, *, ready_at: float, expected: Sequence[float], tick_s: float, share: float = _LINGER_SHARE
-) -> float:
-    """How long to wait before the next tick for sessions whose next step is about to come; 0 to start now.
-
-    Args:
-        ready_at: since when there are steps that wait and nothing that runs.
-        expected: when each other session that was served of late is expected to send its next step.
-        tick_s: what a tick takes.
-
-    All times are in seconds of one clock.
-    """
-    slack = share * tick_s
-    latest = ready_at + slack
-    # Whoever is overdue by more than a tick's share is not waited for: it may have come to its end.
-    near = [arrival for arrival in expected if now - slack < arrival <= latest]
-    if not near or now >= latest:
-        return 0.0
-    return min(latest, max(now, *near) + 0.1 * slack) - now
+    def __init__(self) -> None:
+        super().__init__("This server has more to do than it can do in time")
 
 
 @dataclass(eq=False)
@@ -130,8 +77,8 @@ class KVSession:
     can_replay: bool
     """Its client begins again by itself when its room was taken."""
     number: int
-    is_owners: bool = False
-    """Of the owner of this machine, who goes first on it."""
+    standing: Standing = GUEST
+    """As whom it is served; may be replaced while the session lives: credit can run out."""
     is_evicted: bool = False
     answered_at: float = field(default_factory=time.monotonic)
     think_s: float | None = None
@@ -157,11 +104,11 @@ class _Step:
     done: int = 0
     outputs: list[torch.Tensor] = field(default_factory=list)
 
-    @property
-    def waiting(self) -> Waiting:
+    def waiting(self, now: float, *, is_over: bool = False) -> Waiting:
         cache, whole = self.session.cache, self.hidden_states.shape[1]
-        blocks = cache.start, cache.end
-        return Waiting(len(cache.rows), whole, whole - self.done, blocks, self.session.is_owners)
+        blocks, standing = (cache.start, cache.end), self.session.standing
+        waited_s = 0.0 if self.done else now - self.arrived_at
+        return Waiting(len(cache.rows), whole, whole - self.done, blocks, standing, waited_s, is_over)
 
     @property
     def first_length(self) -> int:
@@ -208,6 +155,7 @@ class Scheduler:
         prefill_s: fewer are taken where so many last longer than this, as the ticks before have shown: late in a long
             prompt a token costs more, and other programs use the machine, too.
         idle_s: a session that can replay and is silent for so long gives its pages back.
+        is_over: whether an account had more of late than its rate: it goes after its equals while they wait.
     """
 
     def __init__(
@@ -219,6 +167,7 @@ class Scheduler:
         prefill_tokens: int = PREFILL_TOKENS,
         prefill_s: float = math.inf,
         idle_s: float = 300.0,
+        is_over: Callable[[Standing], bool] = lambda standing: False,
         clock: Callable[[], float] = time.monotonic,
     ):
         self._span = span
@@ -228,6 +177,11 @@ class Scheduler:
         self._prefill_s = prefill_s
         self._prefill_token_s = 0.0
         self._idle_s = idle_s
+        self._is_over = is_over
+        self._full_rows = FULL_BATCH_ROWS if span.device.type == "cpu" else GPU_FULL_BATCH_ROWS
+        self._queue = FairQueue()
+        self._near_at = -math.inf
+        self._wanting_room: collections.Counter[Rank] = collections.Counter()
         self._clock = clock
         self._pages = PageTable(pool.num_pages)
         self._sessions: dict[int, KVSession] = {}
@@ -284,7 +238,7 @@ class Scheduler:
         first_tokens: int,
         can_replay: bool,
         timeout_s: float = 0.0,
-        is_owners: bool = False,
+        standing: Standing = GUEST,
     ) -> AsyncIterator[KVSession]:
         """Admits a session when there is room for its first step, and gives all its room back at the end.
 
@@ -293,9 +247,11 @@ class Scheduler:
         Args:
             first_tokens: of each row in the first step.
             timeout_s: how long to wait for room.
+            standing: as whom it is served; guests are the first to lose their room.
 
         Raises:
             KVRoomFull: the session could never fit, or there was no room in time.
+            QueueFull: guests wait for too long already, and this is another one.
         """
         rows = len(cache.rows)
         most, first = rows * pages_of(cache.max_length), rows * pages_of(min(first_tokens, cache.max_length))
@@ -303,17 +259,10 @@ class Scheduler:
             raise KVRoomFull(
                 f"{rows} x {cache.max_length} tokens of KV room asked for, this server has {self.capacity_tokens}"
             )
-        deadline = self._clock() + timeout_s
-        while not self._make_room(first):
-            left_s = deadline - self._clock()
-            if left_s <= 0:
-                raise KVRoomFull(f"{rows} x {first_tokens} tokens of KV room asked for, {self.free_tokens} are free")
-            self._room_waiters.clear()
-            with contextlib.suppress(TimeoutError):
-                # Not longer: sessions fall silent without a word.
-                async with asyncio.timeout(min(left_s, _MIN_IDLE_S)):
-                    await self._room_waiters.wait()
-        session = KVSession(cache, can_replay, next(self._numbers), is_owners, answered_at=self._clock())
+        if standing.rank is Rank.GUEST and self._guests_waited_s() > _REFUSE_GUESTS_S:
+            raise QueueFull
+        await self._find_room(first, standing.rank, timeout_s, f"{rows} x {first_tokens} tokens")
+        session = KVSession(cache, can_replay, next(self._numbers), standing, answered_at=self._clock())
         self._sessions[session.number] = session
         try:
             yield session
@@ -321,6 +270,29 @@ class Scheduler:
             del self._sessions[session.number]
             self._release(session)
             self._steps = [step for step in self._steps if step.session is not session]
+
+    async def _find_room(self, num_pages: int, rank: Rank, timeout_s: float, asked: str) -> None:
+        """Waits until there is room and nobody of a higher rank waits for it."""
+        deadline = self._clock() + timeout_s
+        self._wanting_room[rank] += 1
+        try:
+            while any(self._wanting_room[each] for each in Rank if each < rank) or not self._make_room(num_pages, rank):
+                left_s = deadline - self._clock()
+                if left_s <= 0:
+                    raise KVRoomFull(f"{asked} of KV room asked for, {self.free_tokens} are free")
+                self._room_waiters.clear()
+                with contextlib.suppress(TimeoutError):
+                    # Not longer: sessions fall silent without a word.
+                    async with asyncio.timeout(min(left_s, _MIN_IDLE_S)):
+                        await self._room_waiters.wait()
+        finally:
+            self._wanting_room[rank] -= 1
+            self._room_waiters.set()
+
+    def _guests_waited_s(self) -> float:
+        """How long the oldest step of a guest has been waiting for its first turn."""
+        waiting = (each for each in self._pending() if each.session.standing.rank is Rank.GUEST and not each.done)
+        return self._clock() - min((step.arrived_at for step in waiting), default=self._clock())
 
     async def step(
         self,
@@ -390,13 +362,17 @@ class Scheduler:
         """Waits a moment for sessions whose next step is about to come, so that one tick takes them all."""
         while pending := self._pending():
             busy = {step.session for step in pending}
+            # With a full tick at hand, only who goes before it is worth a wait.
+            is_full = sum(len(session.cache.rows) for session in busy) > self._full_rows
             wait_s = linger_s(
                 self._clock(),
                 ready_at=max(self._tick_ended_at, min(step.arrived_at for step in pending)),
                 expected=[
                     session.answered_at + session.think_s
                     for session in self._sessions.values()
-                    if session not in busy and session.think_s is not None
+                    if session not in busy
+                    and session.think_s is not None
+                    and not (is_full and session.standing.rank is Rank.GUEST)
                 ],
                 tick_s=self._tick_s,
             )
@@ -413,14 +389,35 @@ class Scheduler:
         since = self._clock() - _RECENT_S
         is_shared = sum(session.answered_at >= since for session in self._sessions.values()) > 1 or len(steps) > 1
         prefill_tokens = self._shared_prefill_tokens() if is_shared else PREFILL_TOKENS
+        now = self._clock()
+        if any(step.session.standing.rank is not Rank.GUEST for step in steps):
+            self._near_at = now
         while steps:
-            planned = plan_tick([step.waiting for step in steps], prefill_tokens=prefill_tokens)
+            waiting = [step.waiting(now, is_over=self._is_over(step.session.standing)) for step in steps]
+            bounds = bounds_of(waiting, others_are_near=self._near_at > now - _NEAR_S, full_rows=self._full_rows)
+            planned = plan_tick(waiting, prefill_tokens=prefill_tokens, queue=self._queue, bounds=bounds)
             chosen = [(steps[index], tokens) for index, tokens in planned.items()]
             lacking = self._lacks_room(chosen)
             if lacking is None:
+                self._charge(waiting, planned)
                 return chosen, self._tick_of(chosen)
             steps.remove(lacking)
         return None
+
+    def _charge(self, waiting: Sequence[Waiting], planned: dict[int, int]) -> None:
+        """Counts a tick for the accounts that it serves."""
+        units = guest_units = 0
+        for index, tokens in planned.items():
+            claim = waiting[index].claim(tokens)
+            self._queue.charge(claim, are_prompts=not waiting[index].is_decode)
+            units += claim.units
+            guest_units += claim.units * (claim.standing.rank is Rank.GUEST)
+        guests_wait = any(
+            step.standing.rank is Rank.GUEST and planned.get(index, -1) < step.left
+            for index, step in enumerate(waiting)
+        )
+        blocks = self._span.end - self._span.start
+        self._queue.note_tick(guest_units=guest_units, units=units, blocks=blocks, guests_wait=guests_wait)
 
     def _shared_prefill_tokens(self) -> int:
         if self._prefill_token_s == 0.0:
@@ -432,7 +429,7 @@ class Scheduler:
         needed = 0
         for step, tokens in chosen:
             needed += step.session.cache.pages_missing(step.first_length + tokens)
-            if not self._make_room(needed):
+            if not self._make_room(needed, step.session.standing.rank):
                 return step
         return None
 
@@ -447,8 +444,8 @@ class Scheduler:
         return Tick(cache.start, cache.end, parts, tuple(moves))
 
     async def _compute_tick(self, chosen: Sequence[tuple[_Step, int]], tick: Tick) -> None:
-        are_decode = [step.waiting.is_decode for step, _ in chosen]
         started = self._clock()
+        are_decode = [step.waiting(started).is_decode for step, _ in chosen]
         try:
             outputs = await self._compute.run(
                 Priority.DECODE if any(are_decode) else Priority.PREFILL, self._span.tick, self._pool, tick
@@ -478,11 +475,11 @@ class Scheduler:
 
     # Room
 
-    def _make_room(self, num_pages: int) -> bool:
-        """Whether so many pages are free, if need be after taking those of silent sessions, the most silent first."""
+    def _make_room(self, num_pages: int, rank: Rank) -> bool:
+        """Whether so many pages are free, if need be after taking those of silent sessions, or of lower ranks."""
         if num_pages <= self._pages.free_pages:
             return True
-        silent = [session for session in self._silent(_MIN_IDLE_S) if session.cache.num_pages]
+        silent = [session for session in self._silent(_MIN_IDLE_S, rank) if session.cache.num_pages]
         if num_pages > self._pages.free_pages + sum(session.cache.num_pages for session in silent):
             return False
         for session in silent:
@@ -491,16 +488,18 @@ class Scheduler:
             self._evict(session, SessionEvicted())
         return True
 
-    def _silent(self, idle_s: float) -> list[KVSession]:
-        """Sessions that have had no step for so long and can begin again, the most silent first, the owner's last."""
+    def _silent(self, idle_s: float, rank: Rank = Rank.GUEST) -> list[KVSession]:
+        """Sessions that have had no step for so long and can begin again, guests first, the most silent first."""
         busy = {step.session for step in self._steps}
         before = self._clock() - idle_s
         silent = [
             session
             for session in self._sessions.values()
-            if session.can_replay and session not in busy and session.answered_at < before
+            if session.can_replay
+            and session not in busy
+            and (session.answered_at < before or session.standing.rank > rank)
         ]
-        return sorted(silent, key=lambda session: (session.is_owners, session.answered_at))
+        return sorted(silent, key=lambda session: (-session.standing.rank, session.answered_at))
 
     def _resolve_shortage(self) -> bool:
         """When no step finds room: ends the youngest session that waits, once the others will not free any."""
@@ -512,7 +511,7 @@ class Scheduler:
         if others_hold and self._clock() - min(step.arrived_at for step in pending) < _SHORTAGE_TIMEOUT_S:
             return False
         # The one that loses least: it can begin again by itself if there is one such, and it has come last.
-        youngest = max(waiting, key=lambda session: (not session.is_owners, session.can_replay, session.number))
+        youngest = max(waiting, key=lambda session: (session.standing.rank, session.can_replay, session.number))
         error = SessionEvicted() if youngest.can_replay else KVRoomFull("This server has run out of KV room")
         self._evict(youngest, error)
         return True

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import torch
 
 from volunteer.server.kv_cache import PAGE_TOKENS, KVPool
-from volunteer.server.scheduler import PREFILL_TOKENS
 from volunteer.server.span import Part, RowPlace, Span, Tick
+from volunteer.server.ticks import PREFILL_TOKENS
 
 _DECODE_STEPS = 5
 _FORWARD_TOKENS = 128

@@ -1,105 +1,26 @@
 import asyncio
 import math
+import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
 
+from volunteer.server.fair_queue import Rank, Standing
 from volunteer.server.kv_cache import PAGE_TOKENS, KVRoomFull, SessionCache
 from volunteer.server.scheduler import (
-    DECODE_TOKENS,
-    FULL_BATCH_ROWS,
     KVSession,
+    QueueFull,
     SessionEvicted,
-    Waiting,
-    linger_s,
-    plan_tick,
 )
 from volunteer.server.span import Span
+from volunteer.server.ticks import FULL_BATCH_ROWS
 
 HIDDEN, BLOCKS = 64, 3
 TOLERANCE = {"atol": 1e-4, "rtol": 1e-4}  # float32, added up in another order
 
 NewEngine = Callable[..., Any]
-
-
-# Planning
-
-
-def waiting(left: int = 1, rows: int = 1, blocks: tuple[int, int] = (0, 4), *, is_owners: bool = False) -> Waiting:
-    return Waiting(rows, left, left, blocks, is_owners)
-
-
-def test_the_owner_goes_first_and_the_others_get_what_is_left() -> None:
-    long = waiting(1000)
-    assert plan_tick([long, waiting(1000, is_owners=True)], prefill_tokens=400) == {1: 400}
-    assert plan_tick([long, waiting(300, is_owners=True), waiting()], prefill_tokens=400) == {1: 300, 2: 1, 0: 100}
-    elsewhere = waiting(blocks=(4, 8))
-    assert plan_tick([elsewhere, elsewhere, waiting(1000, is_owners=True)], prefill_tokens=400) == {2: 400}
-    assert plan_tick([waiting(), long, waiting(is_owners=True)], prefill_tokens=400) == {2: 1, 0: 1, 1: 100}
-
-
-def test_nothing_waits_and_nothing_is_planned() -> None:
-    assert plan_tick([], prefill_tokens=100) == {}
-
-
-def test_all_single_tokens_go_together() -> None:
-    steps = [waiting(), waiting(rows=5), waiting(left=8), waiting()]
-    assert plan_tick(steps, prefill_tokens=100) == {0: 1, 1: 1, 2: 8, 3: 1}
-
-
-def test_a_long_prompt_is_cut_and_has_a_quarter_of_its_tick_when_others_wait() -> None:
-    assert plan_tick([waiting(left=1000)], prefill_tokens=100) == {0: 100}
-    assert plan_tick([waiting(left=1000), waiting(), waiting(rows=9)], prefill_tokens=100) == {0: 25, 1: 1, 2: 1}
-
-
-def test_rows_of_a_prompt_count() -> None:
-    assert plan_tick([waiting(left=1000, rows=3)], prefill_tokens=100) == {0: 33}
-    assert plan_tick([waiting(left=1000, rows=300)], prefill_tokens=100) == {0: 1}
-
-
-def test_prompts_get_their_turn_in_order_of_arrival_and_share_what_is_left() -> None:
-    assert plan_tick([waiting(left=70), waiting(left=1000), waiting(left=500)], prefill_tokens=100) == {0: 70, 1: 30}
-
-
-def test_many_single_tokens_take_nothing_from_prompts() -> None:
-    steps = [waiting(left=1000), *(waiting(rows=40) for _ in range(10))]
-    assert plan_tick(steps, prefill_tokens=100)[0] == 25
-
-
-def test_a_tick_runs_through_the_same_blocks() -> None:
-    steps = [waiting(left=1000), waiting(blocks=(1, 3)), waiting(), waiting(blocks=(1, 3))]
-    assert plan_tick(steps, prefill_tokens=100) == {1: 1, 3: 1}
-
-
-def test_a_step_of_no_tokens_is_answered() -> None:
-    assert plan_tick([waiting(left=0)], prefill_tokens=100) == {0: 0}
-
-
-def linger(now: float, *expected: float) -> float:
-    return linger_s(now, ready_at=10.0, expected=expected, tick_s=1.0, share=0.3)
-
-
-def test_nobody_is_waited_for_unless_expected() -> None:
-    assert linger(10.0) == 0.0
-
-
-def test_a_session_about_to_come_is_waited_for() -> None:
-    assert linger(10.0, 10.1) == pytest.approx(0.1 + 0.03)
-    assert linger(10.05, 10.1, 10.2) == pytest.approx(0.15 + 0.03)
-
-
-def test_the_wait_ends_with_its_share_of_a_tick() -> None:
-    assert linger(10.0, 10.29) == pytest.approx(0.3)
-    assert linger(10.25, 10.29) == pytest.approx(0.05)
-    assert linger(10.31, 10.32) == 0.0
-
-
-def test_who_comes_later_or_is_long_overdue_is_not_waited_for() -> None:
-    assert linger(10.0, 10.31) == 0.0
-    assert linger(10.0, 9.69) == 0.0
-    assert linger(10.0, 9.8) > 0.0
 
 
 # Sessions
@@ -405,11 +326,74 @@ def test_rows_that_are_busy_are_told(span: Span, new_engine: NewEngine) -> None:
     assert engine.scheduler.free_rows == FULL_BATCH_ROWS
 
 
-def test_drafted_tokens_count_as_decoding() -> None:
-    assert waiting(left=DECODE_TOKENS).is_decode and waiting(rows=DECODE_TOKENS).is_decode
-    assert not waiting(left=DECODE_TOKENS + 1).is_decode
+# Standing
 
 
-def test_single_tokens_of_many_beams_count_as_decoding_and_the_rest_of_a_prompt_does_not() -> None:
-    assert waiting(rows=1000).is_decode
-    assert not Waiting(rows=1, whole=100, left=3, blocks=(0, 4)).is_decode
+def test_a_contributor_waits_a_quarter_of_what_guests_wait_on_a_full_server(span: Span, new_engine: NewEngine) -> None:
+    """Twice as many guests as a tick takes, all of other networks; times are from a step's arrival to its answer."""
+    engine = new_engine(span, num_pages=80)
+    waits: dict[Rank, list[float]] = {Rank.CONTRIBUTOR: [], Rank.GUEST: []}
+
+    async def talk(standing: Standing, done: asyncio.Event) -> None:
+        cache = SessionCache(start=0, end=BLOCKS, batch_size=1, max_length=PAGE_TOKENS)
+        async with engine.scheduler.session(cache, first_tokens=1, can_replay=False, standing=standing) as session:
+            while not done.is_set():
+                started = time.monotonic()
+                position = 0 if session.cache.length == PAGE_TOKENS else None
+                await engine.scheduler.step(session, numbers(1, 1, HIDDEN), start_from_position=position)
+                waits[standing.rank].append(time.monotonic() - started)
+
+    async def run() -> None:
+        done = asyncio.Event()
+        guests = [Standing(Rank.GUEST, str(number), str(number)) for number in range(2 * FULL_BATCH_ROWS)]
+        talks = [talk(standing, done) for standing in (*guests, Standing(Rank.CONTRIBUTOR, "contributor"))]
+        tasks = [asyncio.create_task(each) for each in talks]
+        while len(waits[Rank.GUEST]) < 1000:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        done.set()
+        await asyncio.gather(*tasks)
+
+    engine.run(run())
+    contributors, guests = (sorted(waits[rank]) for rank in (Rank.CONTRIBUTOR, Rank.GUEST))
+    assert contributors[int(0.95 * len(contributors))] <= guests[int(0.95 * len(guests))] / 4
+
+
+def test_a_contributor_takes_the_room_of_a_guest_that_can_begin_again(span: Span, new_engine: NewEngine) -> None:
+    engine = new_engine(span, num_pages=1, clock=Clock())
+    guest = engine.open(1, max_length=9, can_replay=True)
+    engine.step(guest, numbers(1, 1, HIDDEN))
+
+    async def come(rank: Rank) -> None:
+        cache = SessionCache(start=0, end=BLOCKS, batch_size=1, max_length=9)
+        standing = Standing(rank, "other")
+        async with engine.scheduler.session(cache, first_tokens=1, can_replay=False, standing=standing) as session:
+            await engine.scheduler.step(session, numbers(1, 1, HIDDEN))
+
+    with pytest.raises(KVRoomFull):
+        engine.run(come(Rank.GUEST))
+    engine.run(come(Rank.CONTRIBUTOR))
+    assert guest.is_evicted
+
+
+def test_new_guests_are_sent_elsewhere_once_one_has_waited_for_long(span: Span, new_engine: NewEngine) -> None:
+    clock = Clock()
+    engine = new_engine(span, num_pages=3, clock=clock)
+    holder = engine.open(1, max_length=PAGE_TOKENS)
+    engine.step(holder, numbers(1, 1, HIDDEN))
+    hungry = engine.open(1, max_length=3 * PAGE_TOKENS)
+
+    async def run() -> None:
+        stuck = asyncio.create_task(engine.scheduler.step(hungry, numbers(1, 3 * PAGE_TOKENS, HIDDEN)))
+        await asyncio.sleep(0)
+        clock.now_s += 21
+        cache = SessionCache(start=0, end=BLOCKS, batch_size=1, max_length=9)
+        with pytest.raises(QueueFull):
+            async with engine.scheduler.session(cache, first_tokens=1, can_replay=False):
+                pass
+        owner = Standing(Rank.OWNER)
+        async with engine.scheduler.session(cache, first_tokens=1, can_replay=False, standing=owner):
+            pass
+        stuck.cancel()
+        await asyncio.gather(stuck, return_exceptions=True)
+
+    engine.run(run())
