@@ -82,6 +82,8 @@ def _run(options: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
             return _config(options)
         case "blocks":
             return _blocks(options)
+        case "points":
+            return _points(options)
         case "service":
             return _service(options)
         case "logs":
@@ -184,6 +186,12 @@ def _add_verbs(commands: Any) -> list[argparse.ArgumentParser]:
     blocks = commands.add_parser("blocks", help="the blocks on this disk: list, verify, or prune those not in use")
     blocks.add_argument("action", nargs="?", choices=["list", "verify", "prune"], default="list")
     blocks.add_argument("--json", action="store_true")
+    points = commands.add_parser(
+        "points", help="what this computer has earned and spent: show, verify every signature, or export the receipts"
+    )
+    points.add_argument("action", nargs="?", choices=["show", "verify", "export"], default="show")
+    points.add_argument("file", nargs="?", type=Path, metavar="FILE", help="of export (default: standard output)")
+    points.add_argument("--json", action="store_true")
     service = commands.add_parser("service", help="start with the computer: shows what it will write, and asks")
     service.add_argument("action", choices=["install", "remove"])
     service.add_argument("--kind", choices=["user", "system", "launchd", "autostart"], help="(default: what fits here)")
@@ -199,7 +207,7 @@ def _add_verbs(commands: Any) -> list[argparse.ArgumentParser]:
     )
     completion = commands.add_parser("completion", help="a script that completes commands in your shell")
     completion.add_argument("shell", choices=SHELLS)
-    return [status, pause, mode, resume, finish, quit_parser, config, blocks, service, logs, doctor, completion]
+    return [status, pause, mode, resume, finish, quit_parser, config, blocks, points, service, logs, doctor, completion]
 
 
 def _add_bench(commands: Any) -> argparse.ArgumentParser:
@@ -705,6 +713,20 @@ def _blocks(options: argparse.Namespace) -> int:
     did = "freed" if options.action == "prune" else "on this disk"
     _print(f"{len(stored)} parts, {sum(part.num_bytes for part in stored) / 1e9:.2f} GB {did}")
     return ExitCode.FAILURE if bad else ExitCode.OK
+
+
+def _points(options: argparse.Namespace) -> int:
+    from volunteer.errors import ConfigurationError
+    from volunteer.points_verbs import export_points, show_points, verify_points
+
+    if options.file is not None and options.action != "export":
+        raise ConfigurationError("A file is named only with points export.")
+    match options.action:
+        case "export":
+            return export_points(default_data_dir(), options.file, out=_print)
+        case "verify":
+            return verify_points(default_data_dir(), as_json=options.json, out=_print)
+    return show_points(default_data_dir(), as_json=options.json, out=_print)
 
 
 def _service(options: argparse.Namespace) -> int:
