@@ -118,6 +118,15 @@ class Family(ABC):
         return int(getattr(self.config, "head_dim", None) or self.hidden_size // self.num_heads)
 
     @property
+    def block_flops(self) -> int:
+        """Of one token in one block: two for each weight of its matrices.
+
+        What attention adds grows with the sequence and is left out: server and client must come to the same number.
+        """
+        layer = self._layers(self._skeleton)[0]
+        return 2 * sum(weight.numel() for weight in layer.parameters() if weight.ndim > 1)
+
+    @property
     def attention_scale(self) -> float:
         """What a query times a key is multiplied by before the softmax."""
         return self.head_dim**-0.5
