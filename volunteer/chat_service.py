@@ -63,6 +63,7 @@ _SAMPLING_RANGES: Mapping[str, tuple[type, float, float]] = {
     "top_k": (int, 0, 1_000_000),
     "repetition_penalty": (float, 0.01, 100),
     "seed": (int, 0, 2**63 - 1),
+    "points": (float, 1, 10),
 }
 
 

@@ -137,6 +137,12 @@ def _parser() -> argparse.ArgumentParser:
     chat.add_argument("--temperature", type=float, default=0.7, metavar="T", help="0 for greedy")
     chat.add_argument("--top-p", type=float, default=0.95, metavar="P")
     chat.add_argument("--seed", type=int, metavar="N")
+    chat.add_argument(
+        "--points",
+        type=_points_offered,
+        metavar="P",
+        help="points offered for each point of work, 1 to 10 (default: as you chose)",
+    )
     chat.add_argument("--system", metavar="TEXT", help="system prompt")
     chat.add_argument(
         "--speculate",
@@ -264,6 +270,16 @@ def _benchmark(name: str) -> str:
     if name not in BENCHMARKS:
         raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(BENCHMARKS)}")
     return name
+
+
+def _points_offered(text: str) -> float:
+    try:
+        points = float(text)
+    except ValueError:
+        points = 0.0
+    if not 1 <= points <= 10:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to 10")
+    return points
 
 
 def _count(text: str) -> int:
@@ -465,14 +481,17 @@ def _private_swarm(options: argparse.Namespace) -> Invitation | None:
 
 
 def _chat(options: argparse.Namespace) -> int:
+    from volunteer.client.account import Account, Offer
     from volunteer.client.chat import Chat, Sampling, load_tokenizer
     from volunteer.client.model import SwarmForCausalLM
+    from volunteer.points.wallet import Wallet
 
     sampling = Sampling(
         max_new_tokens=options.max_new_tokens,
         temperature=options.temperature,
         top_p=options.top_p,
         seed=options.seed,
+        points=options.points,
         shrink_to_fit=True,
     )
     swarm = _private_swarm(options)
@@ -481,7 +500,17 @@ def _chat(options: argparse.Namespace) -> int:
     remembered = peers_file(default_data_dir(), swarm.peers_name if swarm else opened.dht_prefix)
     peers = options.initial_peers or _own_worker() or (swarm.addresses if swarm else ())
     key = swarm.key if swarm else None
-    with SwarmForCausalLM.join(opened, initial_peers=peers, peers_file=remembered, swarm_key=key) as model:
+    offered = load_settings(default_data_dir()).settings.points.offered
+    with (
+        Wallet(default_data_dir()) as wallet,
+        SwarmForCausalLM.join(
+            opened,
+            initial_peers=peers,
+            peers_file=remembered,
+            swarm_key=key,
+            account=Account(wallet.open().identity, wallet.open().ledger, lambda: Offer.of(offered)),
+        ) as model,
+    ):
         model.connection.servers.patience_s = _CHAT_PATIENCE_S
         model.connection.servers.peers = _chosen_peers(options)
         model.connection.servers.on_no_route = _NoRouteNotice()
@@ -554,9 +583,10 @@ def _answer(chat: Chat, messages: list[dict[str, str]], sampling: Sampling, *, r
     drafts = (
         f", {len(answer.token_ids) / answer.passes:.1f} tokens a pass" if chat.speculation and answer.passes else ""
     )
+    spent = f", {answer.spent_points:.3g} points spent" if answer.spent_points else ""
     print(
         f"[{len(answer.token_ids)} tokens, {answer.tokens_per_s:.1f} tokens/s{drafts}, first token after "
-        f"{answer.first_token_s:.2f} s, route: you -> {hops}]",
+        f"{answer.first_token_s:.2f} s{spent}, route: you -> {hops}]",
         file=sys.stderr,
         flush=True,
     )

@@ -6,11 +6,13 @@ import tempfile
 from pathlib import Path
 from typing import TextIO
 
+from volunteer.client.account import Account
 from volunteer.client.chat import Answer, Chat, Sampling, load_tokenizer
 from volunteer.client.model import SwarmForCausalLM
 from volunteer.errors import ExitCode
 from volunteer.local_swarm import Member, even_spans, local_swarm
 from volunteer.models.embedded import EMBEDDED_MODEL
+from volunteer.points.wallet import Wallet
 from volunteer.settings import default_data_dir
 from volunteer.swarm_model import SwarmModel, open_swarm_model
 
@@ -32,7 +34,7 @@ def run_demo(question: str, *, out: TextIO) -> int:
                     f"as {member.peer_id[-6:]}",
                     file=out,
                 )
-            answer = _ask(model, members[0][1].maddrs, question, out)
+            answer = _ask(model, members[0][1].maddrs, question, out, Path(work_dir) / "you")
             served = []
             for worker, _ in members:
                 worker.__exit__()
@@ -41,8 +43,13 @@ def run_demo(question: str, *, out: TextIO) -> int:
     return ExitCode.OK
 
 
-def _ask(opened: SwarmModel, initial_peers: tuple[str, ...], question: str, out: TextIO) -> Answer:
-    with SwarmForCausalLM.join(opened, initial_peers=initial_peers) as model:
+def _ask(opened: SwarmModel, initial_peers: tuple[str, ...], question: str, out: TextIO, data_dir: Path) -> Answer:
+    with (
+        Wallet(data_dir) as wallet,
+        SwarmForCausalLM.join(
+            opened, initial_peers=initial_peers, account=Account(wallet.open().identity, wallet.open().ledger)
+        ) as model,
+    ):
         chat = Chat(model, load_tokenizer(opened.checkpoint.folder))
         prompt_ids = chat.prompt([{"role": "user", "content": question}])
         print(f"\n  You:   {question}\n  Model: ", end="", file=out, flush=True)
@@ -57,7 +64,8 @@ def _report(answer: Answer, members: list[Member], served: list[int], out: TextI
     hops = " -> ".join(f"{hop.peer_id[-6:]} {hop.start}-{hop.end - 1}" for hop in answer.route)
     print(
         f"\n\n  {answer.tokens_per_s:.1f} tokens/s, first token after {answer.first_token_s:.2f} s"
-        f"\n  route: you -> {hops}",
+        f"\n  route: you -> {hops}"
+        f"\n  {answer.spent_points:.2g} points from you to the workers, signed by both sides",
         file=out,
     )
     for member, tokens in zip(members, served, strict=True):

@@ -17,6 +17,7 @@ from typing import Any, Self
 from pydantic import TypeAdapter, ValidationError, validate_call
 
 from volunteer.chat_service import ChatService
+from volunteer.client.account import Account, Offer
 from volunteer.client.answering import Answering, Question
 from volunteer.client.chat import Chat, load_tokenizer
 from volunteer.client.conversations import Conversations
@@ -25,6 +26,7 @@ from volunteer.control.channel import Peer
 from volunteer.control.messages import ChatEvent, first_problem
 from volunteer.errors import ConfigurationError
 from volunteer.openai_api.key import load_or_create_key
+from volunteer.points.wallet import Wallet
 from volunteer.settings import EndpointSettings, model_name, peers_file
 from volunteer.swarm.peer_lists import PeerLists
 from volunteer.swarm.swarm_key import SwarmKey
@@ -55,10 +57,21 @@ class OwnerServices:
     Args:
         swarm: as it is when a question comes; the worker's own node is the nearest peer while it is there.
         on_owner: told the peer id under which the owner's questions come, from any thread.
+        wallet: pays for the answers.
+        points_offered: for each point of other servers' work, as the settings say now.
     """
 
-    def __init__(self, data_dir: Path, swarm: Callable[[], Swarm], on_owner: Callable[[str], None]):
+    def __init__(
+        self,
+        data_dir: Path,
+        swarm: Callable[[], Swarm],
+        on_owner: Callable[[str], None],
+        wallet: Wallet,
+        points_offered: Callable[[], float],
+    ):
         self._data_dir = data_dir
+        self._wallet = wallet
+        self._points_offered = points_offered
         self._swarm = swarm
         self._on_owner = on_owner
         self._answering = Answering(self._open_chat)
@@ -126,8 +139,11 @@ class OwnerServices:
             revision=swarm.revision,
             dht_prefix=swarm.dht_prefix,
         )
+        holder = self._wallet.open()
+        account = Account(holder.identity, holder.ledger, lambda: Offer.of(self._points_offered()))
         model = SwarmForCausalLM.join(
             opened,
+            account=account,
             initial_peers=swarm.initial_peers,
             peers_file=peers_file(self._data_dir, swarm.peers_name or opened.dht_prefix),
             swarm_key=swarm.swarm_key,

@@ -8,7 +8,7 @@ import gc
 import logging
 import math
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,14 +21,18 @@ from volunteer.events import Download, Entered, Event, Listening, Planned, Reach
 from volunteer.models.loading import load_blocks, span_parts
 from volunteer.models.store import DownloadProgress
 from volunteer.models.stored_parts import make_room
+from volunteer.points.ledger import Ledger
+from volunteer.points.wallet import Wallet
+from volunteer.server.accounting import Accounting, Terms
 from volunteer.server.announcer import Announcer
 from volunteer.server.balance import BlockMove
 from volunteer.server.balancer import Balancer
 from volunteer.server.block_selection import BlockPlan
 from volunteer.server.compute import ComputeThread, Priority
 from volunteer.server.current import CurrentService
+from volunteer.server.fair_use import FairUse
 from volunteer.server.gpu import PinnedTransfer, compiled
-from volunteer.server.handler import BlockService, Served
+from volunteer.server.handler import BlockService, Books, Served
 from volunteer.server.killed_while_loading import loading, most_blocks
 from volunteer.server.kv_cache import PAGE_TOKENS, pages_of
 from volunteer.server.planning import KV_TOKENS_PER_BLOCK, Format, choose_format, max_session_tokens, plan_blocks
@@ -36,6 +40,7 @@ from volunteer.server.push import Push
 from volunteer.server.reachability import Reach
 from volunteer.server.scheduler import Scheduler
 from volunteer.server.span import Span
+from volunteer.server.standing import Standings
 from volunteer.server.throughput import PREFILL_TICK_S, Throughput, measure_throughput, prefill_tokens
 from volunteer.settings import peers_file, peers_folder
 from volunteer.swarm.dial_back import is_loopback
@@ -134,12 +139,14 @@ async def serve(
     on_event: OnEvent,
     served: Served | None = None,
     on_servers: OnServers = lambda servers: None,
+    wallet: Wallet | None = None,
 ) -> None:
     """Joins the swarm, loads blocks and serves them until `leave` is asked.
 
     Args:
         served: what was done in earlier stays, to be added to.
         on_servers: told who is in the swarm, by peer id, every half minute.
+        wallet: claims what is done for others; without one they are all guests.
 
     Raises:
         UserError: of the many kinds that the parts raise.
@@ -193,8 +200,9 @@ async def serve(
             on_event(SteppedDown((plan.start, plan.end), "The system ended the worker for want of memory."))
         current = CurrentService()
         balancer = None if options.blocks else Balancer(node, model.dht_prefix, model.family.num_blocks)
+        ledger = None if wallet is None else (await asyncio.to_thread(wallet.open)).ledger
         stay = _Stay(
-            options, leave, on_event, on_servers, model, chosen_format, node, compute, current, balancer, served
+            options, leave, on_event, on_servers, model, chosen_format, node, compute, current, balancer, served, ledger
         )
         while True:
             on_event(Planned(model.checkpoint.model, (plan.start, plan.end), model.family.num_blocks, plan.reason))
@@ -249,6 +257,7 @@ class _Stay:
     balancer: Balancer | None
     """None where the volunteer named the blocks."""
     served: Served
+    ledger: Ledger | None
 
     async def serve(self, plan: BlockPlan) -> BlockMove | None:
         """Loads the blocks and serves them until the end, None, or until the swarm needs others more."""
@@ -275,14 +284,19 @@ class _Stay:
                 throughput = await compute.run(Priority.BACKGROUND, _measured, span, num_pages)
                 pool = await compute.run(Priority.BACKGROUND, span.new_pool, num_pages)
             self.on_event(Entered(Phase.JOINING))
-            async with Scheduler(
-                span,
-                pool,
-                compute,
-                prefill_tokens=prefill_tokens(throughput, plan.end - plan.start),
-                prefill_s=PREFILL_TICK_S,
-                idle_s=self.options.session_idle_s,
-            ) as scheduler:
+            fair_use = FairUse()
+            async with (
+                self._books() as books,
+                Scheduler(
+                    span,
+                    pool,
+                    compute,
+                    prefill_tokens=prefill_tokens(throughput, plan.end - plan.start),
+                    prefill_s=PREFILL_TICK_S,
+                    idle_s=self.options.session_idle_s,
+                    is_over=fair_use.is_over,
+                ) as scheduler,
+            ):
                 service = BlockService(
                     span,
                     model.dht_prefix,
@@ -292,6 +306,8 @@ class _Stay:
                     max_length=min(max_session_tokens(model.family), scheduler.capacity_tokens),
                     open_stream=node.open_stream,
                     served=self.served,
+                    books=books,
+                    fair_use=fair_use,
                 )
                 self.current.put(service.service())
                 if not node.is_serving:
@@ -308,6 +324,23 @@ class _Stay:
         finally:
             self.current.put(None)
             await announcer.gone()
+
+    @contextlib.asynccontextmanager
+    async def _books(self) -> AsyncIterator[Books | None]:
+        if self.ledger is None:
+            yield None
+            return
+        model, node, chosen = self.model, self.node, self.chosen_format
+        weights, dtype = chosen.weights.value, str(chosen.dtype).removeprefix("torch.")
+        terms = Terms(
+            server=node.peer_id,
+            model=model.dht_prefix,
+            revision=model.checkpoint.revision or "",
+            number_format=weights if weights == dtype else f"{weights}/{dtype}",
+            block_flops=model.family.block_flops,
+        )
+        async with Accounting(self.ledger, terms) as accounting:
+            yield Books(Standings(self.ledger, node.peer_id, node.network_of), accounting)
 
     async def _find_way_in(self, announcer: Announcer) -> None:
         """Lets others come over a relay if they cannot come directly.

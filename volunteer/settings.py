@@ -144,6 +144,15 @@ class SwarmSettings:
 
 
 @dataclass(frozen=True)
+class PointsSettings:
+    """Points: the swarm's thanks, not money."""
+
+    offered: float = setting(
+        1.0, "points offered for each point of work, to go before others where you have earned any", least=1, most=10
+    )
+
+
+@dataclass(frozen=True)
 class Settings:
     """All that the owner chose. Values made in code are not checked; what is read or set by name is."""
 
@@ -151,6 +160,7 @@ class Settings:
     limits: Limits = Limits()
     endpoint: EndpointSettings = EndpointSettings()
     swarm: SwarmSettings = SwarmSettings()
+    points: PointsSettings = PointsSettings()
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,7 @@ from volunteer.control.messages import (
     GpuReading,
     LogLine,
     Pause,
+    Points,
     Quit,
     Refused,
     Resume,
@@ -57,6 +58,8 @@ from volunteer.events import Entered, Event, Failed, Listening, Paused, Planned,
 from volunteer.logs import LogMemory, LogRecord, logging_to_files
 from volunteer.models.embedded import EMBEDDED_MODEL
 from volunteer.owner_services import OwnerServices, Swarm
+from volunteer.points.totals import points_of
+from volunteer.points.wallet import Wallet
 from volunteer.private_swarms import load_swarm
 from volunteer.server.handler import Served
 from volunteer.serving import Leave, OnEvent, ServeOptions, serve
@@ -124,7 +127,14 @@ class Worker:
         self._options = options = serve_options(self._settings, chosen, data_dir)
         self._machine = Machine(data_dir, uses_gpu=options.device != "cpu" and torch.cuda.is_available())
         self._served = Served()
-        self._owner = OwnerServices(data_dir, self._swarm, self._served.note_owner)
+        self._wallet = Wallet(data_dir, options.identity_file)
+        self._owner = OwnerServices(
+            data_dir,
+            self._swarm,
+            self._served.note_owner,
+            self._wallet,
+            lambda: self._settings.points.offered,
+        )
         self._verdict = Verdict()
         self._readings = Readings()
         self._limits_changed = asyncio.Event()
@@ -155,7 +165,10 @@ class Worker:
         """Does what the lifecycle says until it says to exit; returns the exit code."""
         self._catch_signals(asyncio.get_running_loop())
         stand_back(self._settings.limits.nice)
-        async with self._owner, self._control:
+        async with contextlib.AsyncExitStack() as stack:
+            stack.enter_context(self._wallet)
+            await stack.enter_async_context(self._owner)
+            await stack.enter_async_context(self._control)
             await self._open_endpoint()
             await self._look_at_limits()
             watching = asyncio.create_task(self._watch_limits())
@@ -213,8 +226,25 @@ class Worker:
             self._limits_changed.clear()
             try:
                 await self._look_at_limits()
+                await self._look_at_points()
             except Exception:  # the next look may succeed, and a worker without limits must not go unnoticed
                 logger.exception("The limits could not be looked at")
+
+    async def _look_at_points(self) -> None:
+        ledger = self._wallet.ledger
+        if ledger is None:
+            return
+        summary = await asyncio.to_thread(ledger.points)
+        points = Points(
+            today=points_of(summary.earned_today),
+            total=points_of(summary.earned_total),
+            pending=points_of(summary.pending),
+            spent_today=points_of(summary.spent_today),
+            spent=points_of(summary.spent_total),
+        )
+        if points != self._status.points:
+            self._status = self._status.model_copy(update={"points": points})
+            self._changed.set()
 
     async def _look_at_limits(self) -> None:
         limits = self._settings.limits
@@ -269,7 +299,7 @@ class Worker:
         self._error = None
         self._change(machine.started(self._lifecycle))
         self._stay = asyncio.create_task(
-            serve(self._options, self._leave, self._note, self._served, self._note_servers)
+            serve(self._options, self._leave, self._note, self._served, self._note_servers, self._wallet)
         )
         self._stay.add_done_callback(self._stay_ended)
 

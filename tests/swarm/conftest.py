@@ -18,7 +18,10 @@ from volunteer.client.connection import cancel_other_tasks
 from volunteer.client.model import SwarmForCausalLM
 from volunteer.events import Event, Failed, Listening, Ready
 from volunteer.models.embedded import embedded_checkpoint_folder
+from volunteer.points.wallet import Wallet
+from volunteer.server.handler import Served
 from volunteer.serving import Leave, ServeOptions, serve
+from volunteer.swarm_model import open_swarm_model
 
 torch.set_num_threads(1)
 START_TIMEOUT_S = 120.0
@@ -40,6 +43,8 @@ class Server:
     leave: Leave
     task: asyncio.Task[None]
     events: list[Event]
+    served: Served
+    wallet: Wallet
 
 
 @dataclass
@@ -70,6 +75,7 @@ class LocalSwarm:
             host_maddrs=("/ip4/127.0.0.1/tcp/0",),
             **options,
         )
+        served, wallet = Served(), Wallet(serve_options.data_dir, serve_options.identity_file)
         events: queue.Queue[Event] = queue.Queue()
         seen: list[Event] = []
 
@@ -79,14 +85,15 @@ class LocalSwarm:
 
         async def start() -> tuple[Leave, asyncio.Task[None]]:
             leave = Leave()
-            task = asyncio.create_task(serve(serve_options, leave, on_event))
+            task = asyncio.create_task(serve(serve_options, leave, on_event, served, wallet=wallet))
+            task.add_done_callback(lambda done: wallet.close())
             task.add_done_callback(lambda done: events.put(Failed(str(_error_of(done)))))
             return leave, task
 
         leave, task = self.run(start())
         listening = _wait_for(events, Listening)
         ready = _wait_for(events, Ready)
-        server = Server(listening.peer_id, listening.maddrs, ready.blocks, leave, task, seen)
+        server = Server(listening.peer_id, listening.maddrs, ready.blocks, leave, task, seen, served, wallet)
         self.servers.append(server)
         return server
 
@@ -104,7 +111,10 @@ class LocalSwarm:
 
     def client(self, **options: Any) -> SwarmForCausalLM:
         """The model through this swarm; the caller closes it."""
-        return SwarmForCausalLM.from_pretrained(str(self.folder), initial_peers=self.initial_peers, **options)
+        if "account" not in options:
+            return SwarmForCausalLM.from_pretrained(str(self.folder), initial_peers=self.initial_peers, **options)
+        opened = open_swarm_model(str(self.folder), models_dir=self.work_dir / "models")
+        return SwarmForCausalLM.join(opened, initial_peers=self.initial_peers, **options)
 
     def run(self, coroutine: Any) -> Any:
         return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(START_TIMEOUT_S)

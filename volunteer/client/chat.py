@@ -15,6 +15,7 @@ from typing import Any, Literal
 import torch
 from transformers import AutoTokenizer, StoppingCriteria, StoppingCriteriaList
 
+from volunteer.client.account import Offer
 from volunteer.client.connection import Stopped
 from volunteer.client.logprobs import Recorder, ScoredToken, TokenBytes
 from volunteer.client.logprobs import score_prompt as scored_tokens
@@ -24,6 +25,7 @@ from volunteer.client.sampling import Sampling as Sampling
 from volunteer.client.speculation import Speculation, speculation_pays
 from volunteer.client.text_stream import Piece, TextStream
 from volunteer.errors import ConfigurationError
+from volunteer.points.totals import points_of
 
 Message = Mapping[str, str]
 """`role` ("system", "user" or "assistant") and `content`, as chat templates take it."""
@@ -59,6 +61,8 @@ class Answer:
     """The tokens of the answer, if their log-probabilities were asked for."""
     scored_prompt: tuple[ScoredToken, ...] = ()
     """The tokens of the prompt, likewise."""
+    spent_points: float = 0.0
+    """What was signed for: work done by servers that give receipts, times what was offered for it."""
 
     @property
     def tokens_per_s(self) -> float:
@@ -192,12 +196,14 @@ class Chat:
         )
         scored_prompt: tuple[ScoredToken, ...] = ()
         route: tuple[Hop, ...] = ()
+        spent_units = 0
         with contextlib.suppress(Stopped), torch.inference_mode():
             if stop.is_set():
                 raise Stopped
             max_length = prompt_ids.shape[1] + sampling.max_new_tokens
             drafting = self._drafting(max_length, stop)
-            cache = SwarmCache(self.model, max_length + (DRAFT_TOKENS if drafting else 0), stop=stop)
+            offer = None if sampling.points is None else Offer.of(sampling.points)
+            cache = SwarmCache(self.model, max_length + (DRAFT_TOKENS if drafting else 0), stop=stop, offer=offer)
             try:
                 if score_prompt:
                     scored_prompt = scored_tokens(
@@ -209,6 +215,8 @@ class Chat:
             finally:
                 route = cache.session.route if cache.session is not None else ()
                 cache.close()
+                # After the end: the last of it is claimed then.
+                spent_units = cache.session.charged_units if cache.session is not None else 0
         stream.end()
         ended = time.perf_counter()
         return Answer(
@@ -222,6 +230,7 @@ class Chat:
             finish_reason=self._finish_reason(stream, sampling, stop),
             scored=tuple(stream.scored),
             scored_prompt=scored_prompt,
+            spent_points=points_of(spent_units),
         )
 
     def _generate(

@@ -21,6 +21,7 @@ from transformers.cache_utils import Cache
 from transformers.generation.configuration_utils import GenerationMode
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
+from volunteer.client.account import Account, Offer, Purse
 from volunteer.client.connection import Connection
 from volunteer.client.forward import Passed, backward, forward
 from volunteer.client.head import LazyGreedyHead
@@ -66,6 +67,11 @@ class BlockingSession:
     def route(self) -> tuple[Hop, ...]:
         """Which servers hold which blocks; empty before the first step."""
         return self._session.route
+
+    @property
+    def charged_units(self) -> int:
+        """What was signed for so far, in units of 10^6 FLOPs times the price."""
+        return 0 if self._session.purse is None else self._session.purse.charged
 
     def step(
         self,
@@ -113,12 +119,21 @@ class SwarmCache(Cache):
         model: whose session it is; it opens with the first forward pass.
         max_length: tokens that the sequence may grow to; servers are asked for room for so many.
         stop: set from another thread, it ends the step that is under way with `Stopped`, and every later one.
+        offer: for the servers' work.
     """
 
     is_compileable = False
 
-    def __init__(self, model: SwarmForCausalLM, max_length: int, *, stop: threading.Event | None = None):
+    def __init__(
+        self,
+        model: SwarmForCausalLM,
+        max_length: int,
+        *,
+        stop: threading.Event | None = None,
+        offer: Offer | None = None,
+    ):
         super().__init__(layers=[])
+        self._offer = offer
         self.max_length = max_length
         self.session: BlockingSession | None = None
         self._model = model
@@ -127,7 +142,9 @@ class SwarmCache(Cache):
     def open(self, left_padding: Sequence[int] | None) -> BlockingSession:
         """The session, made now if there is none."""
         if self.session is None:
-            self.session = self._model.session(max_length=self.max_length, left_padding=left_padding, stop=self._stop)
+            self.session = self._model.session(
+                max_length=self.max_length, left_padding=left_padding, stop=self._stop, offer=self._offer
+            )
         return self.session
 
     def close(self) -> None:
@@ -205,8 +222,12 @@ class SwarmForCausalLM(PreTrainedModel, GenerationMixin):
     _is_stateful = False
     _keep_in_fp32_modules: ClassVar[list[str]] = []
 
-    def __init__(self, config: Any, ends: Ends, connection: Connection):
+    def __init__(
+        self, config: Any, ends: Ends, connection: Connection, *, account: Account | None = None, block_flops: int = 0
+    ):
         super().__init__(config)
+        self.account = account
+        self._block_flops = block_flops
         self.ends = ends
         self.greedy_head = LazyGreedyHead(ends.head)
         self.connection = connection
@@ -258,12 +279,14 @@ class SwarmForCausalLM(PreTrainedModel, GenerationMixin):
         dtype: torch.dtype = torch.float32,
         peers_file: Path | None = None,
         swarm_key: SwarmKey | None = None,
+        account: Account | None = None,
     ) -> SwarmForCausalLM:
         """As `from_pretrained`, of a model that is open.
 
         Args:
             peers_file: where servers that were seen are remembered; if it is there, no initial peer need be given.
             swarm_key: of a private swarm.
+            account: signs for what servers do; without one they serve a guest.
         """
         if not initial_peers and not (peers_file is not None and peers_file.is_file()):
             raise ConfigurationError("Say which swarm to join: give at least one initial peer.")
@@ -275,7 +298,7 @@ class SwarmForCausalLM(PreTrainedModel, GenerationMixin):
         )
         config = copy.deepcopy(family.config)  # transformers writes into it, and the family is the caller's
         config.dtype = dtype
-        joined = cls(config, ends, connection).eval()
+        joined = cls(config, ends, connection, account=account, block_flops=family.block_flops).eval()
         if (checkpoint.folder / "generation_config.json").is_file():
             joined.generation_config = GenerationConfig.from_pretrained(checkpoint.folder)
         return joined
@@ -300,8 +323,13 @@ class SwarmForCausalLM(PreTrainedModel, GenerationMixin):
         end: int | None = None,
         left_padding: Sequence[int] | None = None,
         stop: threading.Event | None = None,
+        offer: Offer | None = None,
     ) -> BlockingSession:
-        """A new inference session through blocks `start:end`, by default all; `stop` interrupts its steps."""
+        """A new inference session through blocks `start:end`, by default all; `stop` interrupts its steps.
+
+        Args:
+            offer: for the servers' work; the account's own by default, and nothing where there is no account.
+        """
         session = Session(
             self.connection.servers,
             start=start,
@@ -309,6 +337,7 @@ class SwarmForCausalLM(PreTrainedModel, GenerationMixin):
             max_length=max_length or self.default_max_length,
             left_padding=left_padding,
             wire=self.wire,
+            purse=None if self.account is None else Purse(self.account, self._block_flops, offer),
         )
         return BlockingSession(self.connection, session, stop)
 

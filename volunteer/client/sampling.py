@@ -34,6 +34,9 @@ class Sampling:
     """The answer ends before the first of these to be complete in it."""
     top_logprobs: int | None = None
     """For each token its log-probability, and so many of the likeliest ones beside it; None for neither."""
+    points: float | None = None
+    """Offered to servers for each point of their work, 1 to 10: no choice of tokens, but it goes with each question.
+    None for what the owner's settings say."""
     shrink_to_fit: bool = False
     """Whether fewer new tokens will do where the model's context has no room for so many."""
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from volunteer.client.account import Payment, Purse
 from volunteer.client.answer_times import AnswerTimes
 from volunteer.client.routing import Hop
 from volunteer.client.servers import ServerTable
@@ -32,12 +33,14 @@ from volunteer.swarm.rpc import (
     StreamEnded,
     pack_metadata,
     pack_tensor,
+    unpack_metadata,
     unpack_tensor,
 )
 
 _CONNECT_TIMEOUT_S, _ONLY_CONNECT_TIMEOUT_S = 3.0, 10.0
 """For a server whose blocks others have, too, and for one that is the only one."""
 _CLOSE_TIMEOUT_S = 1.0
+_LAST_CLAIM_TIMEOUT_S = 2.0
 _ARGUMENTS: tuple[tuple[bytes, ...], dict[str, bytes]] = ((b"__T0", b"__T1", b"__T2"), {})
 _NO_PROMPTS = pack_tensor(torch.empty(0))
 _NO_HYPO_IDS = pack_tensor(torch.empty(0, dtype=torch.int64))
@@ -57,13 +60,15 @@ class Target:
     times: AnswerTimes
     wire: Compression = Compression.NONE
     """How hidden states of more than one position travel, both ways."""
+    purse: Purse | None = None
+    """Pays servers that give receipts."""
 
     @classmethod
-    def of(cls, servers: ServerTable, hop: Hop, wire: Compression) -> Target:
+    def of(cls, servers: ServerTable, hop: Hop, wire: Compression, purse: Purse | None = None) -> Target:
         record = servers.servers[hop.peer_id].record
         uid = " ".join(block_uid(servers.prefix, index) for index in range(hop.start, hop.end))
         known_wire = wire if "wire16" in record.extensions else Compression.NONE
-        return cls(servers, hop, record, uid, servers.times_of(hop.peer_id), known_wire)
+        return cls(servers, hop, record, uid, servers.times_of(hop.peer_id), known_wire, purse)
 
     @property
     def has_spare(self) -> bool:
@@ -71,6 +76,13 @@ class Target:
 
     def speaks(self, extension: str) -> bool:
         return extension in self.record.extensions
+
+    def payment(self) -> Payment | None:
+        """For one call; None where nobody asks for it."""
+        if self.purse is None or not self.speaks("receipts"):
+            return None
+        hop, servers = self.hop, self.servers
+        return self.purse.payment(servers.node, hop.peer_id, servers.prefix, (hop.start, hop.end))
 
 
 @dataclass(eq=False)
@@ -125,6 +137,7 @@ class ServerSession:
         self._reader: asyncio.Task[None] | None = None
         self._awaited: collections.deque[_Awaited] = collections.deque()
         self._failure: Exception | None = None
+        self._payment: Payment | None = None
         self._is_new = True
         self._answered_at = 0.0
 
@@ -139,6 +152,7 @@ class ServerSession:
             node, peer_id = self._target.servers.node, self._target.hop.peer_id
             self._stream = await node.open_stream(peer_id, Method.INFERENCE, timeout_s=timeout_s)
             self.session_id = str(uuid.uuid4())
+            self._payment = self._target.payment()
             self._reader = asyncio.create_task(self._read(self._stream))
 
     @property
@@ -217,6 +231,8 @@ class ServerSession:
             metadata |= {"session_id": self.session_id, "args_structure": _ARGUMENTS}
         if self._is_new:
             metadata |= self._opening
+            if self._payment is not None:
+                metadata |= await self._payment.opening()
         request = ExpertRequest(
             uid="" if is_lean else self._target.uid,
             tensors=[
@@ -250,12 +266,19 @@ class ServerSession:
             async with asyncio.timeout(_CLOSE_TIMEOUT_S):
                 await self._stream.send(ExpertRequest())
                 await self._stream.send_end()
+        if self._payment is not None and self._reader is not None and self._failure is None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_LAST_CLAIM_TIMEOUT_S):
+                    # The server claims the rest, waits for the signature, and ends the stream.
+                    await asyncio.wait((self._reader,))
         self.forget()
 
     async def _read(self, stream: MessageStream) -> None:
         try:
             while True:
                 response: Any = await stream.receive(ExpertResponse)
+                if self._is_claim(response):
+                    continue
                 if not self._awaited:
                     raise (
                         StreamEnded("the server ended the session")
@@ -266,6 +289,8 @@ class ServerSession:
                 outputs = awaited.outputs(response)
                 self._awaited.popleft()
                 self._note_time(awaited)
+                if self._payment is not None:
+                    self._payment.note_answer(awaited.num_tokens, response.tensors[0].buffer)
                 if not awaited.answer.done():
                     awaited.answer.set_result(outputs)
         except StreamEnded as error:
@@ -273,6 +298,13 @@ class ServerSession:
             self._fail(error if self._awaited else RemoteError("the server ended the session"))
         except Exception as error:  # whatever it is, those who wait are told
             self._fail(error)
+
+    def _is_claim(self, response: Any) -> bool:
+        """Whether it was one, which is then being signed. Raises BadMessage for one that is not true."""
+        if response is None or response.tensors or not response.metadata or self._payment is None:
+            return False
+        self._payment.sign_beside(unpack_metadata(response.metadata))
+        return True
 
     def _note_time(self, awaited: _Awaited) -> None:
         now = time.monotonic()

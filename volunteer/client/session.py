@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from volunteer.client.account import Purse
 from volunteer.client.history import History
 from volunteer.client.hop import MAX_STEP_TOKENS, HopInUse, PushedStep, Sink
 from volunteer.client.routing import Hop
@@ -56,6 +57,7 @@ class Session:
             server after it has the piece before it.
         wire: how hidden states of more than one position travel to and from servers that take part in it (`wire16`).
             Exact by default; MEANSTD_16BIT halves the bytes, BLOCKWISE_8BIT quarters them and changes some tokens.
+        purse: pays servers that give receipts; without one this client is a guest everywhere.
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class Session:
         left_padding: Sequence[int] | None = None,
         chunk_tokens: int = CHUNK_TOKENS,
         wire: Compression = Compression.NONE,
+        purse: Purse | None = None,
     ):
         self.start = start
         self.end = servers.num_blocks if end is None else end
@@ -77,6 +80,7 @@ class Session:
         self._left_padding = tuple(left_padding) if left_padding is not None and any(left_padding) else None
         self._chunk_tokens = min(chunk_tokens, MAX_STEP_TOKENS)
         self._wire = wire
+        self.purse = purse
         self._hops: list[HopInUse] = []
         self._batch_size: int | None = None
         self._changes: list[Callable[[], None]] = []
@@ -294,7 +298,7 @@ class Session:
         opening = {"max_length": self.max_length, "points": 0.0, "active_adapter": None, "can_replay": True}
         hops = []
         for hop in route.hops:
-            target = Target.of(self._servers, hop, self._wire)
+            target = Target.of(self._servers, hop, self._wire, self.purse)
             hops.append(HopInUse(target, History(), opening, self._chunk_tokens))
             hops[-1].connect(batch_size, self._left_padding)
         return hops

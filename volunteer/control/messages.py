@@ -158,6 +158,16 @@ class GpuReading(Message):
     problem: str | None = None
 
 
+class Points(Message):
+    """What the ledger says; `pending` is claimed and not signed for yet. All numbers are points."""
+
+    today: float = 0.0
+    total: float = 0.0
+    pending: float = 0.0
+    spent_today: float = 0.0
+    spent: float = 0.0
+
+
 class Status(Message):
     """All that is shown of a worker, as it is now; a newer one replaces it.
 
@@ -198,6 +208,7 @@ class Status(Message):
     program_version: str = ""
     data_dir: str = ""
     endpoint: str | None = None
+    points: Points | None = None
 
 
 class StatusChanged(Message):

@@ -18,8 +18,11 @@ from typing import Any
 
 import torch
 
+from volunteer.points.orders import Order
+from volunteer.server.accounting import Accounting, Bill, Send
 from volunteer.server.compute import ComputeThread, Priority
 from volunteer.server.fair_queue import Rank, Standing
+from volunteer.server.fair_use import FairUse, UnfairUse
 from volunteer.server.kv_cache import KVRoomFull, SessionCache
 from volunteer.server.push import MAX_PUSHES, OpenStream, Push, Pusher, PushStreams
 from volunteer.server.requests import (
@@ -34,6 +37,7 @@ from volunteer.server.requests import (
 )
 from volunteer.server.scheduler import KVSession, QueueFull, Scheduler, SessionEvicted
 from volunteer.server.span import Span
+from volunteer.server.standing import Credit, Standings
 from volunteer.swarm.compression import Compression
 from volunteer.swarm.node import Service
 from volunteer.swarm.records import block_uid
@@ -61,7 +65,7 @@ from volunteer.swarm.rpc import (
 
 logger = logging.getLogger(__name__)
 
-EXTENSIONS = ("left_padding", "kv_pages", "push_stream", "lean_steps", "wire16")
+EXTENSIONS = ("left_padding", "kv_pages", "push_stream", "lean_steps", "wire16", "receipts")
 """Additions to Petals' protocol that this server understands, as its record names them."""
 
 _LONGEST_SLEEP_S = 3600.0
@@ -74,6 +78,14 @@ _MAX_CALLS = 64
 _MAX_QUEUED_STEPS = 8
 _MAX_REMEMBERED_STEPS = 1024
 _MIN_INBOX_BYTES = 512 * 1024**2
+
+
+@dataclass(frozen=True)
+class Books:
+    """Who goes first on this server, and what is claimed for its work."""
+
+    standings: Standings
+    accounting: Accounting
 
 
 class TooBusy(Refused):
@@ -103,6 +115,11 @@ class _Session:
 
     opening: Opening
     room: KVSession
+    credit: Credit
+    bill: Bill | None = None
+    """None where nobody signs: for guests without an account, and for the owner."""
+    paid_units: int = 0
+    """What of the bill has come off the credit."""
     requests: asyncio.Queue[Any] = field(default_factory=lambda: asyncio.Queue(_MAX_QUEUED_STEPS))
     """From the client's stream and pushed by other servers; None ends the session, an exception fails it."""
     seen_steps: collections.OrderedDict[str, None] = field(default_factory=collections.OrderedDict)
@@ -131,6 +148,8 @@ class BlockService:
         max_length: longest session in tokens.
         dht_client_mode: told in `rpc_info`.
         served: what was done so far, to be added to.
+        books: who pays, and who goes first; without them everybody but the owner is a guest, and nothing is written.
+        fair_use: what the scheduler asks, too; without it limits hold but do not order.
     """
 
     def __init__(
@@ -145,8 +164,12 @@ class BlockService:
         open_stream: OpenStream | None = None,
         dht_client_mode: bool = False,
         served: Served | None = None,
+        books: Books | None = None,
+        fair_use: FairUse | None = None,
     ):
         self.served = served or Served()
+        self._books = books
+        self._fair_use = fair_use or FairUse()
         self._span = span
         self._parser = RequestParser(span, prefix, max_length=max_length)
         self._scheduler = scheduler
@@ -171,6 +194,7 @@ class BlockService:
             unary={
                 Method.INFO: (ExpertUID, self.rpc_info),
                 Method.PUSH: (ExpertRequest, self.rpc_push),
+                Method.SETTLE: (ExpertRequest, self.rpc_settle),
                 Method.FORWARD: (ExpertRequest, self.rpc_forward),
                 Method.BACKWARD: (ExpertRequest, self.rpc_backward),
             },
@@ -256,7 +280,7 @@ class BlockService:
                     return
                 if request is None or not request.tensors:
                     return
-                async with self._opened_session(request, caller) as session:
+                async with self._opened_session(request, caller, stream.send) as session:
                     session.requests.put_nowait(request)
                     reader = asyncio.create_task(_read_requests(stream, session.requests))
                     try:
@@ -264,6 +288,13 @@ class BlockService:
                     finally:
                         reader.cancel()
                         await asyncio.wait((reader,))
+
+    async def rpc_settle(self, request: Any, caller: str) -> Any:
+        """A client's signature for what one of its sessions was given."""
+        if self._books is None:
+            raise BadMessage("this server claims nothing")
+        await self._books.accounting.settle(request.metadata)
+        return ExpertResponse()
 
     async def rpc_push(self, request: Any, caller: str) -> Any:
         """A step of a session that is open here, sent by the server before us instead of by the client."""
@@ -300,10 +331,11 @@ class BlockService:
     # Sessions
 
     @contextlib.asynccontextmanager
-    async def _opened_session(self, request: Any, caller: str) -> AsyncIterator[_Session]:
+    async def _opened_session(self, request: Any, caller: str, send: Send) -> AsyncIterator[_Session]:
         if not self._accepts_sessions:
             raise TooBusy(f"{LEAVING} and takes no new sessions")
         opening = self._parser.opening(request)
+        order, credit = await self._credit(caller, opening.call.metadata)
         session_id = opening.session_id
         cache = SessionCache(
             start=opening.call.start,
@@ -312,12 +344,15 @@ class BlockService:
             max_length=opening.max_length,
             left_padding=opening.left_padding,
         )
-        is_owners = caller == self.served.owner
-        standing = Standing(Rank.OWNER if is_owners else Rank.GUEST, caller)
-        async with self._room(opening, cache, standing) as room:
+        is_owners = credit.standing.rank is Rank.OWNER
+        async with (
+            self._fair_share(credit.standing),
+            self._room(opening, cache, credit.standing) as room,
+            self._billed(None if is_owners else order, opening.call, send) as bill,
+        ):
             if session_id in self._sessions:
                 raise BadMessage(f"session id {session_id} is not unique")
-            session = _Session(opening, room)
+            session = _Session(opening, room, credit, bill)
             self._all_sessions.add(session)
             if session_id is not None:
                 self._sessions[session_id] = session
@@ -328,6 +363,8 @@ class BlockService:
             finally:
                 self._all_sessions.discard(session)
                 self.served.open_sessions -= 1
+                if bill is not None and bill.is_unsigned:
+                    self._fair_use.note_unpaid(credit.standing)
                 if session_id is not None:
                     del self._sessions[session_id]
 
@@ -345,6 +382,52 @@ class BlockService:
         except (KVRoomFull, QueueFull, SessionEvicted) as error:
             raise TooBusy(str(error)) from error
 
+    async def _credit(self, caller: str, metadata: dict[str, Any]) -> tuple[Order | None, Credit]:
+        is_owners = caller == self.served.owner
+        if self._books is None:
+            return None, Credit(Standing(Rank.OWNER if is_owners else Rank.GUEST, caller))
+        standings = self._books.standings
+        order = standings.order(metadata, caller)
+        return order, await standings.credit(caller, order, metadata, is_owners=is_owners)
+
+    @contextlib.asynccontextmanager
+    async def _billed(self, order: Order | None, call: Call, send: Send) -> AsyncIterator[Bill | None]:
+        if self._books is None or order is None:
+            yield None
+            return
+        async with self._books.accounting.bill(order, call.start, call.end, send) as bill:
+            yield bill
+
+    @contextlib.asynccontextmanager
+    async def _fair_share(self, standing: Standing) -> AsyncIterator[None]:
+        try:
+            with self._fair_use.session(standing):
+                yield
+        except UnfairUse as error:
+            raise TooBusy(str(error)) from error
+
+    async def _count(self, session: _Session, tokens: int, packed: Any) -> None:
+        """One step was computed and sent."""
+        self._fair_use.note_tokens(session.room.standing, tokens)
+        if session.room.standing.rank is not Rank.OWNER:
+            self.served.tokens += tokens
+            self.served.last_request_at = time.monotonic()
+        if session.bill is not None:
+            session.bill.count(tokens, packed.buffer)
+            await self._note_paid(session, session.bill)
+        elif session.room.standing.rank is not Rank.OWNER:
+            self._count_guest(session.opening.call, tokens)
+
+    def _count_guest(self, call: Call, tokens: int) -> None:
+        if self._books is not None:
+            self._books.accounting.count_guest(tokens, call.end - call.start)
+
+    async def _note_paid(self, session: _Session, bill: Bill) -> None:
+        if bill.charged > session.paid_units:
+            paid, session.paid_units = bill.charged - session.paid_units, bill.charged
+            await session.credit.note_paid(paid)
+            session.room.standing = session.credit.standing
+
     async def _answer_steps(self, session: _Session, stream: MessageStream) -> None:
         while True:
             try:
@@ -355,6 +438,9 @@ class BlockService:
             if isinstance(request, Exception):
                 raise request
             if request is None or not request.tensors:
+                if session.bill is not None:
+                    await session.bill.finish()
+                    await self._note_paid(session, session.bill)
                 return
             metadata = unpack_metadata(request.metadata)
             is_repeated = session.is_repeated(metadata.get("step_id"))
@@ -369,10 +455,13 @@ class BlockService:
                     self._push_outputs(next_server, request, packed, metadata)
                 async with asyncio.timeout(_STEP_TIMEOUT_S):
                     await stream.send(ExpertResponse(tensors=[packed]))
+                await self._count(session, outputs.shape[0] * outputs.shape[1], packed)
             session.requests.task_done()
 
     async def _step(self, session: _Session, request: Any, metadata: dict[str, Any]) -> tuple[torch.Tensor, bool]:
         step = self._parser.step(session.opening, request, metadata)
+        if session.bill is not None:
+            await session.bill.before(step.hidden_states.shape[0] * step.hidden_states.shape[1])
         outputs = await self._scheduler.step(
             session.room,
             step.hidden_states,
@@ -380,9 +469,6 @@ class BlockService:
             reorder=step.reorder,
             start_from_position=step.start_from_position,
         )
-        if session.room.standing.rank is not Rank.OWNER:
-            self.served.tokens += outputs.shape[0] * outputs.shape[1]
-            self.served.last_request_at = time.monotonic()
         return outputs, step.prompts is None
 
     def _push_outputs(self, to: NextServer, request: Any, packed: Any, metadata: dict[str, Any]) -> None:
@@ -455,6 +541,7 @@ class BlockService:
                 block + 1,
                 prompts=_of_block(checked_prompts, number),
             )
+        self._count_guest(call, hidden_states.shape[0] * hidden_states.shape[1])
         return [await self._packed(outputs, compressions[0])]
 
     async def _backward(self, call: Call, tensors: list[torch.Tensor]) -> list[Any]:
@@ -486,6 +573,8 @@ class BlockService:
                 Priority.BACKWARD, self._span.backward, inputs.pop(), gradient, block, block + 1, prompts=prompt
             )
             grad_prompts = grad_prompt + grad_prompts
+        # The forward pass again, and one that is as long for the gradients of its inputs; weights have none.
+        self._count_guest(call, 2 * hidden_states.shape[0] * hidden_states.shape[1])
         gradients = [gradient] if checked_prompts is None else [gradient, torch.cat(grad_prompts)]
         return [await self._packed(each, how) for each, how in zip(gradients, compressions, strict=True)]
 

@@ -141,6 +141,15 @@ def ip_of(address: str) -> str | None:
         return None
 
 
+def network_of(ips: Iterable[str]) -> str:
+    """The network of the first of these addresses that has a meaning beyond this machine; empty if there is none."""
+    for address in sorted(ips):
+        ip = ipaddress.ip_address(address)
+        if not ip.is_loopback:
+            return str(ipaddress.ip_network((ip, 24 if ip.version == 4 else 48), strict=False))
+    return ""
+
+
 async def can_dial(peer_id: str, addresses: Iterable[str]) -> bool:
     """Whether a daemon that knows nobody comes through to this peer, and to no other, at one of the addresses."""
     bare = [Multiaddr(address.removesuffix(f"/p2p/{peer_id}")) for address in addresses]

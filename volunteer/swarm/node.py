@@ -28,7 +28,16 @@ from hivemind.utils.timed_storage import get_dht_time
 
 from volunteer.errors import ConfigurationError, Unavailable
 from volunteer.points.identity import Identity, load_identity
-from volunteer.swarm.dial_back import CHECK_METHOD, DIAL_METHOD, DialBack, Dialled, ip_of, is_relayed, read_answer
+from volunteer.swarm.dial_back import (
+    CHECK_METHOD,
+    DIAL_METHOD,
+    DialBack,
+    Dialled,
+    ip_of,
+    is_relayed,
+    network_of,
+    read_answer,
+)
 from volunteer.swarm.gate import GatedDaemon, GatedStream, SwarmGate
 from volunteer.swarm.known_peers import KnownPeers
 from volunteer.swarm.pacer import Pacer
@@ -467,6 +476,10 @@ class SwarmNode:
         connected = await self._p2p.list_peers()
         found = [str(address) for each in connected if str(each.peer_id) == peer_id for address in each.addrs]
         return frozenset(ip for address in found if not is_relayed(address) and (ip := ip_of(address)) is not None)
+
+    async def network_of(self, peer_id: str) -> str:
+        """From which network a peer calls: /24 of IPv4, /48 of IPv6. Empty for relays and this machine's own peers."""
+        return network_of(await self._seen_from(peer_id))
 
     # Calls from others
 

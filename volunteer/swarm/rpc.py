@@ -61,6 +61,8 @@ class Method(StrEnum):
     PUSH = f"{_SERVICE}.rpc_push"
     PUSH_STREAM = f"{_SERVICE}.rpc_push_stream"
     """Ours: many pushed steps, without answers."""
+    SETTLE = f"{_SERVICE}.rpc_settle"
+    """Ours: a client's signature for what a session gave it."""
     FORWARD = f"{_SERVICE}.rpc_forward"
     FORWARD_STREAM = f"{_SERVICE}.rpc_forward_stream"
     BACKWARD = f"{_SERVICE}.rpc_backward"
