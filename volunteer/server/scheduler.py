@@ -261,7 +261,9 @@ class Scheduler:
             )
         if standing.rank is Rank.GUEST and self._guests_waited_s() > _REFUSE_GUESTS_S:
             raise QueueFull
-        await self._find_room(first, standing.rank, timeout_s, f"{rows} x {first_tokens} tokens")
+        if not can_replay and self._promised_pages(standing) + most > self._pages.num_pages // 2:
+            raise KVRoomFull("This network has as many sessions here as may not be ended for others")
+        await self._find_room(first, standing, timeout_s, f"{rows} x {first_tokens} tokens")
         session = KVSession(cache, can_replay, next(self._numbers), standing, answered_at=self._clock())
         self._sessions[session.number] = session
         try:
@@ -271,12 +273,31 @@ class Scheduler:
             self._release(session)
             self._steps = [step for step in self._steps if step.session is not session]
 
-    async def _find_room(self, num_pages: int, rank: Rank, timeout_s: float, asked: str) -> None:
+    def _promised_pages(self, standing: Standing) -> int:
+        """What a guest's network may grow to in sessions that cannot begin again; below zero where that is no matter.
+
+        A first such session may be of any length.
+        """
+        if standing.rank is not Rank.GUEST or not standing.prefix:
+            return -self._pages.num_pages
+        promised = [
+            len(session.cache.rows) * pages_of(session.cache.max_length)
+            for session in self._sessions.values()
+            if session.standing.rank is Rank.GUEST
+            and session.standing.prefix == standing.prefix
+            and not session.can_replay
+        ]
+        return sum(promised) if promised else -self._pages.num_pages
+
+    async def _find_room(self, num_pages: int, standing: Standing, timeout_s: float, asked: str) -> None:
         """Waits until there is room and nobody of a higher rank waits for it."""
+        rank = standing.rank
         deadline = self._clock() + timeout_s
         self._wanting_room[rank] += 1
         try:
-            while any(self._wanting_room[each] for each in Rank if each < rank) or not self._make_room(num_pages, rank):
+            while any(self._wanting_room[each] for each in Rank if each < rank) or not self._make_room(
+                num_pages, standing
+            ):
                 left_s = deadline - self._clock()
                 if left_s <= 0:
                     raise KVRoomFull(f"{asked} of KV room asked for, {self.free_tokens} are free")
@@ -429,7 +450,7 @@ class Scheduler:
         needed = 0
         for step, tokens in chosen:
             needed += step.session.cache.pages_missing(step.first_length + tokens)
-            if not self._make_room(needed, step.session.standing.rank):
+            if not self._make_room(needed, step.session.standing):
                 return step
         return None
 
@@ -475,11 +496,11 @@ class Scheduler:
 
     # Room
 
-    def _make_room(self, num_pages: int, rank: Rank) -> bool:
-        """Whether so many pages are free, if need be after taking those of silent sessions, or of lower ranks."""
+    def _make_room(self, num_pages: int, standing: Standing) -> bool:
+        """Whether so many pages are free, if need be after taking those of sessions that give way."""
         if num_pages <= self._pages.free_pages:
             return True
-        silent = [session for session in self._silent(_MIN_IDLE_S, rank) if session.cache.num_pages]
+        silent = [session for session in self._silent(_MIN_IDLE_S, standing) if session.cache.num_pages]
         if num_pages > self._pages.free_pages + sum(session.cache.num_pages for session in silent):
             return False
         for session in silent:
@@ -488,8 +509,13 @@ class Scheduler:
             self._evict(session, SessionEvicted())
         return True
 
-    def _silent(self, idle_s: float, rank: Rank = Rank.GUEST) -> list[KVSession]:
-        """Sessions that have had no step for so long and can begin again, guests first, the most silent first."""
+    def _silent(self, idle_s: float, standing: Standing | None = None) -> list[KVSession]:
+        """Sessions that have had no step for so long and can begin again, guests first, the most silent first.
+
+        Args:
+            standing: of somebody to whom some of the others give way as well, between two of their steps.
+        """
+        gives_way = self._gives_way_to(standing)
         busy = {step.session for step in self._steps}
         before = self._clock() - idle_s
         silent = [
@@ -497,9 +523,22 @@ class Scheduler:
             for session in self._sessions.values()
             if session.can_replay
             and session not in busy
-            and (session.answered_at < before or session.standing.rank > rank)
+            and (session.answered_at < before or gives_way(session.standing))
         ]
         return sorted(silent, key=lambda session: (-session.standing.rank, session.answered_at))
+
+    def _gives_way_to(self, comer: Standing | None) -> Callable[[Standing], bool]:
+        """Which sessions do: those of a lower rank, and among guests those of a network that holds more than half."""
+        if comer is None:
+            return lambda standing: False
+        held: collections.Counter[str] = collections.Counter()
+        for session in self._sessions.values():
+            if session.standing.rank is Rank.GUEST:
+                held[session.standing.prefix] += session.cache.num_pages
+        greedy = {prefix for prefix, pages in held.items() if pages > self._pages.num_pages // 2} - {comer.prefix}
+        return lambda standing: (
+            standing.rank > comer.rank or (standing.rank is Rank.GUEST and standing.prefix in greedy)
+        )
 
     def _resolve_shortage(self) -> bool:
         """When no step finds room: ends the youngest session that waits, once the others will not free any."""

@@ -10,6 +10,7 @@ import transformers
 from volunteer.models.families import family_for
 from volunteer.models.linear import NumberFormat, make_linear
 from volunteer.server.compute import ComputeThread
+from volunteer.server.fair_queue import GUEST, Standing
 from volunteer.server.kv_cache import SessionCache
 from volunteer.server.scheduler import KVSession, Scheduler
 from volunteer.server.span import Span
@@ -46,10 +47,12 @@ class Engine:
         pool = self.span.new_pool(num_pages)
         self.scheduler = await self._stack.enter_async_context(Scheduler(self.span, pool, compute, **options))
 
-    def open(self, rows: int, max_length: int = 40, *, can_replay: bool = False, **fields: Any) -> KVSession:
+    def open(
+        self, rows: int, max_length: int = 40, *, can_replay: bool = False, standing: Standing = GUEST, **fields: Any
+    ) -> KVSession:
         fields = {"start": self.span.start, "end": self.span.end} | fields
         cache = SessionCache(batch_size=rows, max_length=max_length, **fields)
-        admitted = self.scheduler.session(cache, first_tokens=1, can_replay=can_replay)
+        admitted = self.scheduler.session(cache, first_tokens=1, can_replay=can_replay, standing=standing)
         return self.run(self._stack.enter_async_context(admitted))
 
     def step(

@@ -399,3 +399,34 @@ def test_new_guests_are_sent_elsewhere_once_one_has_waited_for_long(span: Span, 
         await asyncio.gather(stuck, return_exceptions=True)
 
     engine.run(run())
+
+
+def guest(account: str, prefix: str) -> Standing:
+    return Standing(Rank.GUEST, account, prefix)
+
+
+def test_a_network_that_holds_more_than_half_of_the_room_gives_way(span: Span, new_engine: NewEngine) -> None:
+    engine = new_engine(span, num_pages=4, clock=Clock())
+    crowd = [engine.open(1, can_replay=True, max_length=9, standing=guest(str(n), "10.0.0.0/24")) for n in range(4)]
+    for session in crowd:
+        engine.step(session, numbers(1, 1, HIDDEN))
+    with pytest.raises(KVRoomFull):  # one of its own
+        engine.open(1, can_replay=True, max_length=9, standing=guest("4", "10.0.0.0/24"))
+    newcomer = engine.open(1, can_replay=True, max_length=9, standing=guest("5", "10.0.1.0/24"))
+    engine.step(newcomer, numbers(1, 1, HIDDEN))
+    assert [session.is_evicted for session in crowd] == [True, False, False, False]
+    second = engine.open(1, can_replay=True, max_length=9, standing=guest("6", "10.0.1.0/24"))
+    engine.step(second, numbers(1, 1, HIDDEN))
+    assert sum(session.is_evicted for session in crowd) == 2
+    with pytest.raises(KVRoomFull):  # by now they hold half each
+        engine.open(1, can_replay=True, max_length=9, standing=guest("7", "10.0.1.0/24"))
+
+
+def test_sessions_that_cannot_begin_again_take_half_of_the_room_for_one_network(
+    span: Span, new_engine: NewEngine
+) -> None:
+    engine = new_engine(span, num_pages=4, clock=Clock())
+    engine.open(1, max_length=3 * PAGE_TOKENS, standing=guest("first", "10.0.0.0/24"))  # of any length
+    with pytest.raises(KVRoomFull, match="network"):
+        engine.open(1, max_length=9, standing=guest("second", "10.0.0.0/24"))
+    engine.open(1, max_length=9, standing=guest("third", "10.0.1.0/24"))
