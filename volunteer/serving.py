@@ -181,7 +181,7 @@ async def serve(
     )
     served = served or Served()
     async with SwarmNode(node_options) as node, ComputeThread() as compute:
-        node.admits = lambda caller: caller == served.owner or options.peers.admits(caller)
+        node.admits = lambda caller: caller == served.owner or options.peers.may_knock(caller)
         on_event(Listening(node.peer_id, tuple(await node.maddrs())))
         plan = await plan_blocks(
             node,
@@ -307,6 +307,7 @@ class _Stay:
                     open_stream=node.open_stream,
                     served=self.served,
                     books=books,
+                    peers=self.options.peers,
                     fair_use=fair_use,
                 )
                 self.current.put(service.service())

@@ -40,6 +40,7 @@ from volunteer.server.span import Span
 from volunteer.server.standing import Credit, Standings
 from volunteer.swarm.compression import Compression
 from volunteer.swarm.node import Service
+from volunteer.swarm.peer_lists import PeerLists
 from volunteer.swarm.records import block_uid
 from volunteer.swarm.rpc import (
     LEAVING,
@@ -90,6 +91,13 @@ class Books:
 
 class TooBusy(Refused):
     """This server has as many open calls, in all or of this peer, as it takes."""
+
+
+class NotListed(Refused):
+    """The owner of this server has chosen whom to serve."""
+
+    def __init__(self) -> None:
+        super().__init__("This server is not for everybody")
 
 
 @dataclass
@@ -149,6 +157,7 @@ class BlockService:
         dht_client_mode: told in `rpc_info`.
         served: what was done so far, to be added to.
         books: who pays, and who goes first; without them everybody but the owner is a guest, and nothing is written.
+        peers: who is served, by peer id or account; the owner always is.
         fair_use: what the scheduler asks, too; without it limits hold but do not order.
     """
 
@@ -165,10 +174,12 @@ class BlockService:
         dht_client_mode: bool = False,
         served: Served | None = None,
         books: Books | None = None,
+        peers: PeerLists | None = None,
         fair_use: FairUse | None = None,
     ):
         self.served = served or Served()
         self._books = books
+        self._peers = peers or PeerLists()
         self._fair_use = fair_use or FairUse()
         self._span = span
         self._parser = RequestParser(span, prefix, max_length=max_length)
@@ -252,6 +263,7 @@ class BlockService:
 
     async def rpc_info(self, request: Any, caller: str) -> Any:
         """What a client needs to know of a block, and the load of this server."""
+        self._check_listed(caller)
         info: dict[str, Any] = {
             "version": importlib.metadata.version("petals-volunteer"),
             "dht_client_mode": self._dht_client_mode,
@@ -316,16 +328,20 @@ class BlockService:
 
     async def rpc_forward(self, request: Any, caller: str) -> Any:
         """Whole sequences, without a cache: [batch, tokens, hidden] both ways."""
+        self._check_listed(caller)
         return await self._unary_call(request, self._forward)
 
     async def rpc_backward(self, request: Any, caller: str) -> Any:
         """Gradients of `rpc_forward`'s inputs, which are sent again."""
+        self._check_listed(caller)
         return await self._unary_call(request, self._backward)
 
     async def rpc_forward_stream(self, stream: MessageStream, caller: str) -> None:
+        self._check_listed(caller)
         await self._streamed_call(stream, caller, self._forward)
 
     async def rpc_backward_stream(self, stream: MessageStream, caller: str) -> None:
+        self._check_listed(caller)
         await self._streamed_call(stream, caller, self._backward)
 
     # Sessions
@@ -385,10 +401,17 @@ class BlockService:
     async def _credit(self, caller: str, metadata: dict[str, Any]) -> tuple[Order | None, Credit]:
         is_owners = caller == self.served.owner
         if self._books is None:
+            self._check_listed(caller)
             return None, Credit(Standing(Rank.OWNER if is_owners else Rank.GUEST, caller))
         standings = self._books.standings
         order = standings.order(metadata, caller)
+        self._check_listed(caller, *(() if order is None else (order.account,)))
         return order, await standings.credit(caller, order, metadata, is_owners=is_owners)
+
+    def _check_listed(self, caller: str, *account: str) -> None:
+        """Raises NotListed for whom the owner does not serve."""
+        if caller != self.served.owner and not self._peers.admits(caller, *account):
+            raise NotListed
 
     @contextlib.asynccontextmanager
     async def _billed(self, order: Order | None, call: Call, send: Send) -> AsyncIterator[Bill | None]:

@@ -151,8 +151,8 @@ class SwarmNode:
         self._relays: tuple[str, ...] = ()
         self._pacer = Pacer(options.upload_bytes_per_s)
         self._gate: SwarmGate | None = None
-        self.admits: Callable[[str], bool] = options.peers.admits
-        """Whether a caller is served, by its peer id: another function may know more names of it."""
+        self.admits: Callable[[str], bool] = options.peers.may_knock
+        """Whether a caller is listened to, by its peer id. Its account is known only from what it says."""
         self._guard = RecordGuard(None if options.swarm_key is None else SealedRecords(options.swarm_key))
         self._identity: Identity | None = None
         self.is_serving = False

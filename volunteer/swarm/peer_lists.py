@@ -17,6 +17,10 @@ class PeerLists:
         """Whether a peer is in that goes by these names: its peer id, and its account where that is known."""
         return self.deny.isdisjoint(names) and (not self.allow or not self.allow.isdisjoint(names))
 
+    def may_knock(self, peer_id: str) -> bool:
+        """Whether a caller may say more of itself, its account for one. Clients call under new peer ids each time."""
+        return peer_id not in self.deny
+
     def with_allowed(self, peer_id: str | None) -> PeerLists:
         """With one more that is allowed, where not all are."""
         return replace(self, allow=self.allow | {peer_id}) if self.allow and peer_id else self
