@@ -65,6 +65,7 @@ _SAMPLING_RANGES: Mapping[str, tuple[type, float, float]] = {
     "seed": (int, 0, 2**63 - 1),
     "points": (float, 1, 10),
 }
+_MAX_PEERS, _MAX_PEER_ID = 64, 128
 
 
 class Busy(UserError):
@@ -405,7 +406,9 @@ class ChatService(Generic[_QuestionT]):
             logger.exception("An answer failed")
             growing.end(State.FAILED, "The answer failed by a fault of this program; the log says more.")
         else:
-            figures = Figures(len(answer.token_ids), answer.tokens_per_s, answer.first_token_s, answer.route)
+            figures = Figures(
+                len(answer.token_ids), answer.tokens_per_s, answer.first_token_s, answer.route, answer.spent_points
+            )
             growing.end(State.STOPPED if growing.is_stopped else State.COMPLETE, figures=figures)
 
     async def _fitted(self, exchange: Exchange, max_new_tokens: int) -> Fitted:
@@ -512,4 +515,14 @@ def checked_sampling(options: Mapping[str, Any]) -> Sampling:
             raise ConfigurationError(
                 f"{name} must be {'a whole' if kind is int else 'a'} number from {least:g} to {greatest:g}."
             )
-    return Sampling(**known)
+    return Sampling(**known, peers=_checked_peers(options.get("peers")))
+
+
+def _checked_peers(value: object) -> tuple[str, ...]:
+    if value is None:
+        return ()
+    if isinstance(value, list | tuple) and len(value) <= _MAX_PEERS:
+        peers = tuple(each for each in value if isinstance(each, str) and 0 < len(each) <= _MAX_PEER_ID)
+        if len(peers) == len(value):
+            return peers
+    raise ConfigurationError(f"peers must be a list of at most {_MAX_PEERS} peer ids.")

@@ -203,7 +203,13 @@ class Chat:
             max_length = prompt_ids.shape[1] + sampling.max_new_tokens
             drafting = self._drafting(max_length, stop)
             offer = None if sampling.points is None else Offer.of(sampling.points)
-            cache = SwarmCache(self.model, max_length + (DRAFT_TOKENS if drafting else 0), stop=stop, offer=offer)
+            cache = SwarmCache(
+                self.model,
+                max_length + (DRAFT_TOKENS if drafting else 0),
+                stop=stop,
+                offer=offer,
+                peers=sampling.peers,
+            )
             try:
                 if score_prompt:
                     scored_prompt = scored_tokens(

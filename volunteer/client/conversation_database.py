@@ -56,6 +56,7 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE UNIQUE INDEX message_growing ON message(conversation_id) WHERE state = 'growing';
     CREATE INDEX conversation_by_current ON conversation(current_id);
     """,
+    "ALTER TABLE message ADD COLUMN spent_points REAL;",
 )
 """One script for each version of the file, from an empty one on; those that were released are never changed."""
 

@@ -207,7 +207,7 @@ class ConversationStore:
         with transaction(self._connection):
             cursor = self._connection.execute(
                 "UPDATE message SET text = text || ?, state = ?, note = ?, tokens = ?, tokens_per_s = ?,"
-                " first_token_s = ?, route = ? WHERE id = ? AND state = 'growing'",
+                " first_token_s = ?, route = ?, spent_points = ? WHERE id = ? AND state = 'growing'",
                 (
                     piece,
                     state,
@@ -216,6 +216,7 @@ class ConversationStore:
                     figures.tokens_per_s,
                     figures.first_token_s,
                     json.dumps([dataclasses.asdict(hop) for hop in figures.route]),
+                    figures.spent_points,
                     message_id,
                 ),
             )
@@ -399,6 +400,7 @@ def _message(row: sqlite3.Row) -> Message:
             row["tokens_per_s"],
             row["first_token_s"],
             tuple(Hop(**hop) for hop in json.loads(row["route"])),
+            row["spent_points"],
         ),
         versions=tuple(json.loads(row["versions"])),
     )

@@ -50,6 +50,7 @@ class Figures:
     tokens_per_s: float | None = None
     first_token_s: float | None = None
     route: tuple[Hop, ...] = ()
+    spent_points: float | None = None
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import threading
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar, Self
@@ -120,6 +120,7 @@ class SwarmCache(Cache):
         max_length: tokens that the sequence may grow to; servers are asked for room for so many.
         stop: set from another thread, it ends the step that is under way with `Stopped`, and every later one.
         offer: for the servers' work.
+        peers: the only servers to go through, by peer id; all if there are none.
     """
 
     is_compileable = False
@@ -131,9 +132,11 @@ class SwarmCache(Cache):
         *,
         stop: threading.Event | None = None,
         offer: Offer | None = None,
+        peers: Iterable[str] = (),
     ):
         super().__init__(layers=[])
         self._offer = offer
+        self._peers = tuple(peers)
         self.max_length = max_length
         self.session: BlockingSession | None = None
         self._model = model
@@ -143,7 +146,11 @@ class SwarmCache(Cache):
         """The session, made now if there is none."""
         if self.session is None:
             self.session = self._model.session(
-                max_length=self.max_length, left_padding=left_padding, stop=self._stop, offer=self._offer
+                max_length=self.max_length,
+                left_padding=left_padding,
+                stop=self._stop,
+                offer=self._offer,
+                peers=self._peers,
             )
         return self.session
 
@@ -324,11 +331,13 @@ class SwarmForCausalLM(PreTrainedModel, GenerationMixin):
         left_padding: Sequence[int] | None = None,
         stop: threading.Event | None = None,
         offer: Offer | None = None,
+        peers: Iterable[str] = (),
     ) -> BlockingSession:
         """A new inference session through blocks `start:end`, by default all; `stop` interrupts its steps.
 
         Args:
             offer: for the servers' work; the account's own by default, and nothing where there is no account.
+            peers: the only servers to go through, by peer id; all if there are none.
         """
         session = Session(
             self.connection.servers,
@@ -338,6 +347,7 @@ class SwarmForCausalLM(PreTrainedModel, GenerationMixin):
             left_padding=left_padding,
             wire=self.wire,
             purse=None if self.account is None else Purse(self.account, self._block_flops, offer),
+            peers=peers,
         )
         return BlockingSession(self.connection, session, stop)
 

@@ -37,6 +37,8 @@ class Sampling:
     points: float | None = None
     """Offered to servers for each point of their work, 1 to 10: no choice of tokens, but it goes with each question.
     None for what the owner's settings say."""
+    peers: tuple[str, ...] = ()
+    """The only servers to be asked, by peer id; none for all."""
     shrink_to_fit: bool = False
     """Whether fewer new tokens will do where the model's context has no room for so many."""
 

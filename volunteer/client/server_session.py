@@ -62,17 +62,26 @@ class Target:
     """How hidden states of more than one position travel, both ways."""
     purse: Purse | None = None
     """Pays servers that give receipts."""
+    peers: frozenset[str] = frozenset()
+    """The only ones that the session may go through; none for all."""
 
     @classmethod
-    def of(cls, servers: ServerTable, hop: Hop, wire: Compression, purse: Purse | None = None) -> Target:
+    def of(
+        cls,
+        servers: ServerTable,
+        hop: Hop,
+        wire: Compression,
+        purse: Purse | None = None,
+        peers: frozenset[str] = frozenset(),
+    ) -> Target:
         record = servers.servers[hop.peer_id].record
         uid = " ".join(block_uid(servers.prefix, index) for index in range(hop.start, hop.end))
         known_wire = wire if "wire16" in record.extensions else Compression.NONE
-        return cls(servers, hop, record, uid, servers.times_of(hop.peer_id), known_wire, purse)
+        return cls(servers, hop, record, uid, servers.times_of(hop.peer_id), known_wire, purse, peers)
 
     @property
     def has_spare(self) -> bool:
-        return self.servers.has_spare(self.hop)
+        return self.servers.has_spare(self.hop, self.peers)
 
     def speaks(self, extension: str) -> bool:
         return extension in self.record.extensions

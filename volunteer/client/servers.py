@@ -105,12 +105,19 @@ class ServerTable:
         if new:
             await asyncio.wait(new, timeout=_PING_WAIT_S)
 
-    async def route(self, start: int, end: int, *, kv_tokens_needed: int) -> Route:
+    async def route(self, start: int, end: int, *, kv_tokens_needed: int, only: frozenset[str] = frozenset()) -> Route:
         """The fastest route through blocks `start:end`, waiting a while for one to appear.
+
+        Args:
+            only: the servers it may go through; all if there are none.
 
         Raises:
             NoRoute: some blocks are served by nobody.
         """
+
+        def barred() -> frozenset[str]:
+            return frozenset(self.servers) - only if only else frozenset()
+
         deadline = self._clock() + self.patience_s
         age_s = self._clock() - self._refreshed_at
         if age_s > _MAX_AGE_S:
@@ -119,18 +126,18 @@ class ServerTable:
             self._refresh_beside()
         while True:
             try:
-                return self._find(start, end, kv_tokens_needed, self._banned())
+                return self._find(start, end, kv_tokens_needed, self._banned() | barred())
             except NoRoute:
                 pass
             await self.refresh(max_age_s=1.0)
             try:
-                return self._find(start, end, kv_tokens_needed, self._banned())
+                return self._find(start, end, kv_tokens_needed, self._banned() | barred())
             except NoRoute as error:
                 self._is_missing = True
                 self.on_no_route(error)
             try:
                 # Somebody who failed a moment ago is better than nobody.
-                return self._find(start, end, kv_tokens_needed, frozenset())
+                return self._find(start, end, kv_tokens_needed, barred())
             except NoRoute:
                 if self._clock() >= deadline:
                     raise
@@ -140,9 +147,11 @@ class ServerTable:
         """What was learnt of a server's answers, to be added to."""
         return self._times.setdefault(peer_id, AnswerTimes())
 
-    def has_spare(self, hop: Hop) -> bool:
+    def has_spare(self, hop: Hop, only: frozenset[str] = frozenset()) -> bool:
         """Whether other servers, none of which failed lately, have the blocks of a hop between them."""
         avoid = self._banned() | self.peers.denied_of(self.servers) | {hop.peer_id}
+        if only:
+            avoid |= frozenset(self.servers) - only
         others = (server.blocks for server in self.servers.values() if server.is_online and server.peer_id not in avoid)
         return not uncovered_blocks(others, range(hop.start, hop.end))
 

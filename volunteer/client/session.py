@@ -58,6 +58,7 @@ class Session:
         wire: how hidden states of more than one position travel to and from servers that take part in it (`wire16`).
             Exact by default; MEANSTD_16BIT halves the bytes, BLOCKWISE_8BIT quarters them and changes some tokens.
         purse: pays servers that give receipts; without one this client is a guest everywhere.
+        peers: the only servers to go through, by peer id; all if there are none.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class Session:
         chunk_tokens: int = CHUNK_TOKENS,
         wire: Compression = Compression.NONE,
         purse: Purse | None = None,
+        peers: Iterable[str] = (),
     ):
         self.start = start
         self.end = servers.num_blocks if end is None else end
@@ -81,6 +83,7 @@ class Session:
         self._chunk_tokens = min(chunk_tokens, MAX_STEP_TOKENS)
         self._wire = wire
         self.purse = purse
+        self._peers = frozenset(peers)
         self._hops: list[HopInUse] = []
         self._batch_size: int | None = None
         self._changes: list[Callable[[], None]] = []
@@ -294,11 +297,11 @@ class Session:
 
     async def _find_hops(self, start: int, end: int) -> list[HopInUse]:
         batch_size = self._batch_size or 1
-        route = await self._servers.route(start, end, kv_tokens_needed=self.max_length * batch_size)
+        route = await self._servers.route(start, end, kv_tokens_needed=self.max_length * batch_size, only=self._peers)
         opening = {"max_length": self.max_length, "points": 0.0, "active_adapter": None, "can_replay": True}
         hops = []
         for hop in route.hops:
-            target = Target.of(self._servers, hop, self._wire, self.purse)
+            target = Target.of(self._servers, hop, self._wire, self.purse, self._peers)
             hops.append(HopInUse(target, History(), opening, self._chunk_tokens))
             hops[-1].connect(batch_size, self._left_padding)
         return hops

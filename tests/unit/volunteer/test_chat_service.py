@@ -518,6 +518,12 @@ def test_all_else_is_told_and_done(play: Play) -> None:
         {"seed": True},
         {"seed": -1},
         {"repetition_penalty": []},
+        {"points": 0.5},
+        {"points": 11},
+        {"peers": "QmOne"},
+        {"peers": [1]},
+        {"peers": [""]},
+        {"peers": ["Qm"] * 65},
     ],
 )
 def test_options_out_of_range_are_refused(options: dict[str, Any]) -> None:
@@ -527,3 +533,5 @@ def test_options_out_of_range_are_refused(options: dict[str, Any]) -> None:
 
 def test_options_that_are_missing_or_unknown_take_their_defaults() -> None:
     assert checked_sampling({"seed": None, "colour": "red", "top_p": 1}) == Sampling(top_p=1)
+    bound = checked_sampling({"points": 2, "peers": ["QmOne", "QmTwo"]})
+    assert (bound.points, bound.peers) == (2, ("QmOne", "QmTwo"))

@@ -17,7 +17,7 @@ from volunteer.client.conversation_values import Conversation, Exchange, Figures
 from volunteer.client.routing import Hop
 from volunteer.errors import UserError
 
-FIGURES = Figures(12, 3.5, 0.25, (Hop("QmFirst", 0, 15), Hop("QmSecond", 15, 30)))
+FIGURES = Figures(12, 3.5, 0.25, (Hop("QmFirst", 0, 15), Hop("QmSecond", 15, 30)), 0.125)
 
 
 class Clock:
