@@ -24,6 +24,7 @@ from volunteer.models.stored_parts import make_room
 from volunteer.points.ledger import Ledger
 from volunteer.points.wallet import Wallet
 from volunteer.server.accounting import Accounting, Terms
+from volunteer.server.admission import Admission, Books, Served
 from volunteer.server.announcer import Announcer
 from volunteer.server.balance import BlockMove
 from volunteer.server.balancer import Balancer
@@ -32,7 +33,7 @@ from volunteer.server.compute import ComputeThread, Priority
 from volunteer.server.current import CurrentService
 from volunteer.server.fair_use import FairUse
 from volunteer.server.gpu import PinnedTransfer, compiled
-from volunteer.server.handler import BlockService, Books, Served
+from volunteer.server.handler import BlockService
 from volunteer.server.killed_while_loading import loading, most_blocks
 from volunteer.server.kv_cache import PAGE_TOKENS, pages_of
 from volunteer.server.planning import KV_TOKENS_PER_BLOCK, Format, choose_format, max_session_tokens, plan_blocks
@@ -305,10 +306,7 @@ class _Stay:
                     _push_through(node),
                     max_length=min(max_session_tokens(model.family), scheduler.capacity_tokens),
                     open_stream=node.open_stream,
-                    served=self.served,
-                    books=books,
-                    peers=self.options.peers,
-                    fair_use=fair_use,
+                    admission=Admission(self.served, books, self.options.peers, fair_use),
                 )
                 self.current.put(service.service())
                 if not node.is_serving:

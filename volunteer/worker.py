@@ -61,7 +61,7 @@ from volunteer.owner_services import OwnerServices, Swarm
 from volunteer.points.totals import points_of
 from volunteer.points.wallet import Wallet
 from volunteer.private_swarms import load_swarm
-from volunteer.server.handler import Served
+from volunteer.server.admission import Served
 from volunteer.serving import Leave, OnEvent, ServeOptions, serve
 from volunteer.settings import Settings, load_settings, reset_setting, save_settings, set_setting
 from volunteer.swarm.peer_lists import PeerLists

@@ -19,7 +19,7 @@ from volunteer.client.model import SwarmForCausalLM
 from volunteer.events import Event, Failed, Listening, Ready
 from volunteer.models.embedded import embedded_checkpoint_folder
 from volunteer.points.wallet import Wallet
-from volunteer.server.handler import Served
+from volunteer.server.admission import Served
 from volunteer.serving import Leave, ServeOptions, serve
 from volunteer.swarm_model import open_swarm_model
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from volunteer.server.handler import TooBusy
+from volunteer.server.admission import TooBusy
 from volunteer.swarm.node import Service, StreamHandler, UnaryHandler
 from volunteer.swarm.rpc import LEAVING, MessageStream, Method
 

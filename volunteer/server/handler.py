@@ -18,11 +18,10 @@ from typing import Any
 
 import torch
 
-from volunteer.points.orders import Order
-from volunteer.server.accounting import Accounting, Bill, Send
+from volunteer.server.accounting import Send
+from volunteer.server.admission import Admission, ServedSession, TooBusy
 from volunteer.server.compute import ComputeThread, Priority
-from volunteer.server.fair_queue import Rank, Standing
-from volunteer.server.fair_use import FairUse, UnfairUse
+from volunteer.server.fair_queue import Standing
 from volunteer.server.kv_cache import KVRoomFull, SessionCache
 from volunteer.server.push import MAX_PUSHES, OpenStream, Push, Pusher, PushStreams
 from volunteer.server.requests import (
@@ -37,10 +36,8 @@ from volunteer.server.requests import (
 )
 from volunteer.server.scheduler import KVSession, QueueFull, Scheduler, SessionEvicted
 from volunteer.server.span import Span
-from volunteer.server.standing import Credit, Standings
 from volunteer.swarm.compression import Compression
 from volunteer.swarm.node import Service
-from volunteer.swarm.peer_lists import PeerLists
 from volunteer.swarm.records import block_uid
 from volunteer.swarm.rpc import (
     LEAVING,
@@ -81,53 +78,13 @@ _MAX_REMEMBERED_STEPS = 1024
 _MIN_INBOX_BYTES = 512 * 1024**2
 
 
-@dataclass(frozen=True)
-class Books:
-    """Who goes first on this server, and what is claimed for its work."""
-
-    standings: Standings
-    accounting: Accounting
-
-
-class TooBusy(Refused):
-    """This server has as many open calls, in all or of this peer, as it takes."""
-
-
-class NotListed(Refused):
-    """The owner of this server has chosen whom to serve."""
-
-    def __init__(self) -> None:
-        super().__init__("This server is not for everybody")
-
-
-@dataclass
-class Served:
-    """What this server has done for others since it started."""
-
-    tokens: int = 0
-    """Rows x new tokens of all inference steps, each counted once for the whole span."""
-    sessions: int = 0
-    open_sessions: int = 0
-    last_request_at: float | None = None
-    """`time.monotonic()` of the end of the last one."""
-    owner: str | None = None
-    """The peer id under which this machine's own questions come; they are no service to others."""
-
-    def note_owner(self, peer_id: str) -> None:
-        self.owner = peer_id
-
-
 @dataclass(eq=False)
 class _Session:
     """One client's inference session here."""
 
     opening: Opening
     room: KVSession
-    credit: Credit
-    bill: Bill | None = None
-    """None where nobody signs: for guests without an account, and for the owner."""
-    paid_units: int = 0
-    """What of the bill has come off the credit."""
+    served: ServedSession
     requests: asyncio.Queue[Any] = field(default_factory=lambda: asyncio.Queue(_MAX_QUEUED_STEPS))
     """From the client's stream and pushed by other servers; None ends the session, an exception fails it."""
     seen_steps: collections.OrderedDict[str, None] = field(default_factory=collections.OrderedDict)
@@ -155,10 +112,7 @@ class BlockService:
         push, open_stream: how outputs go straight to the next server; without streams by unary calls alone.
         max_length: longest session in tokens.
         dht_client_mode: told in `rpc_info`.
-        served: what was done so far, to be added to.
-        books: who pays, and who goes first; without them everybody but the owner is a guest, and nothing is written.
-        peers: who is served, by peer id or account; the owner always is.
-        fair_use: what the scheduler asks, too; without it limits hold but do not order.
+        admission: who is let in, as whom, and what is counted.
     """
 
     def __init__(
@@ -172,15 +126,10 @@ class BlockService:
         max_length: int,
         open_stream: OpenStream | None = None,
         dht_client_mode: bool = False,
-        served: Served | None = None,
-        books: Books | None = None,
-        peers: PeerLists | None = None,
-        fair_use: FairUse | None = None,
+        admission: Admission | None = None,
     ):
-        self.served = served or Served()
-        self._books = books
-        self._peers = peers or PeerLists()
-        self._fair_use = fair_use or FairUse()
+        self._admission = admission or Admission()
+        self.served = self._admission.served
         self._span = span
         self._parser = RequestParser(span, prefix, max_length=max_length)
         self._scheduler = scheduler
@@ -263,7 +212,7 @@ class BlockService:
 
     async def rpc_info(self, request: Any, caller: str) -> Any:
         """What a client needs to know of a block, and the load of this server."""
-        self._check_listed(caller)
+        self._admission.check_listed(caller)
         info: dict[str, Any] = {
             "version": importlib.metadata.version("petals-volunteer"),
             "dht_client_mode": self._dht_client_mode,
@@ -303,9 +252,9 @@ class BlockService:
 
     async def rpc_settle(self, request: Any, caller: str) -> Any:
         """A client's signature for what one of its sessions was given."""
-        if self._books is None:
+        if self._admission.books is None:
             raise BadMessage("this server claims nothing")
-        await self._books.accounting.settle(request.metadata)
+        await self._admission.books.accounting.settle(request.metadata)
         return ExpertResponse()
 
     async def rpc_push(self, request: Any, caller: str) -> Any:
@@ -328,20 +277,20 @@ class BlockService:
 
     async def rpc_forward(self, request: Any, caller: str) -> Any:
         """Whole sequences, without a cache: [batch, tokens, hidden] both ways."""
-        self._check_listed(caller)
+        self._admission.check_listed(caller)
         return await self._unary_call(request, self._forward)
 
     async def rpc_backward(self, request: Any, caller: str) -> Any:
         """Gradients of `rpc_forward`'s inputs, which are sent again."""
-        self._check_listed(caller)
+        self._admission.check_listed(caller)
         return await self._unary_call(request, self._backward)
 
     async def rpc_forward_stream(self, stream: MessageStream, caller: str) -> None:
-        self._check_listed(caller)
+        self._admission.check_listed(caller)
         await self._streamed_call(stream, caller, self._forward)
 
     async def rpc_backward_stream(self, stream: MessageStream, caller: str) -> None:
-        self._check_listed(caller)
+        self._admission.check_listed(caller)
         await self._streamed_call(stream, caller, self._backward)
 
     # Sessions
@@ -351,7 +300,6 @@ class BlockService:
         if not self._accepts_sessions:
             raise TooBusy(f"{LEAVING} and takes no new sessions")
         opening = self._parser.opening(request)
-        order, credit = await self._credit(caller, opening.call.metadata)
         session_id = opening.session_id
         cache = SessionCache(
             start=opening.call.start,
@@ -360,27 +308,21 @@ class BlockService:
             max_length=opening.max_length,
             left_padding=opening.left_padding,
         )
-        is_owners = credit.standing.rank is Rank.OWNER
+        call = opening.call
         async with (
-            self._fair_share(credit.standing),
-            self._room(opening, cache, credit.standing) as room,
-            self._billed(None if is_owners else order, opening.call, send) as bill,
+            self._admission.session(caller, call.metadata, range(call.start, call.end), send) as served,
+            self._room(opening, cache, served.standing) as room,
         ):
             if session_id in self._sessions:
                 raise BadMessage(f"session id {session_id} is not unique")
-            session = _Session(opening, room, credit, bill)
+            session = _Session(opening, room, served)
             self._all_sessions.add(session)
             if session_id is not None:
                 self._sessions[session_id] = session
-            self.served.sessions += not is_owners
-            self.served.open_sessions += 1
             try:
                 yield session
             finally:
                 self._all_sessions.discard(session)
-                self.served.open_sessions -= 1
-                if bill is not None and bill.is_unsigned:
-                    self._fair_use.note_unpaid(credit.standing)
                 if session_id is not None:
                     del self._sessions[session_id]
 
@@ -398,59 +340,6 @@ class BlockService:
         except (KVRoomFull, QueueFull, SessionEvicted) as error:
             raise TooBusy(str(error)) from error
 
-    async def _credit(self, caller: str, metadata: dict[str, Any]) -> tuple[Order | None, Credit]:
-        is_owners = caller == self.served.owner
-        if self._books is None:
-            self._check_listed(caller)
-            return None, Credit(Standing(Rank.OWNER if is_owners else Rank.GUEST, caller))
-        standings = self._books.standings
-        order = standings.order(metadata, caller)
-        self._check_listed(caller, *(() if order is None else (order.account,)))
-        return order, await standings.credit(caller, order, metadata, is_owners=is_owners)
-
-    def _check_listed(self, caller: str, *account: str) -> None:
-        """Raises NotListed for whom the owner does not serve."""
-        if caller != self.served.owner and not self._peers.admits(caller, *account):
-            raise NotListed
-
-    @contextlib.asynccontextmanager
-    async def _billed(self, order: Order | None, call: Call, send: Send) -> AsyncIterator[Bill | None]:
-        if self._books is None or order is None:
-            yield None
-            return
-        async with self._books.accounting.bill(order, call.start, call.end, send) as bill:
-            yield bill
-
-    @contextlib.asynccontextmanager
-    async def _fair_share(self, standing: Standing) -> AsyncIterator[None]:
-        try:
-            with self._fair_use.session(standing):
-                yield
-        except UnfairUse as error:
-            raise TooBusy(str(error)) from error
-
-    async def _count(self, session: _Session, tokens: int, packed: Any) -> None:
-        """One step was computed and sent."""
-        self._fair_use.note_tokens(session.room.standing, tokens)
-        if session.room.standing.rank is not Rank.OWNER:
-            self.served.tokens += tokens
-            self.served.last_request_at = time.monotonic()
-        if session.bill is not None:
-            session.bill.count(tokens, packed.buffer)
-            await self._note_paid(session, session.bill)
-        elif session.room.standing.rank is not Rank.OWNER:
-            self._count_guest(session.opening.call, tokens)
-
-    def _count_guest(self, call: Call, tokens: int) -> None:
-        if self._books is not None:
-            self._books.accounting.count_guest(tokens, call.end - call.start)
-
-    async def _note_paid(self, session: _Session, bill: Bill) -> None:
-        if bill.charged > session.paid_units:
-            paid, session.paid_units = bill.charged - session.paid_units, bill.charged
-            await session.credit.note_paid(paid)
-            session.room.standing = session.credit.standing
-
     async def _answer_steps(self, session: _Session, stream: MessageStream) -> None:
         while True:
             try:
@@ -461,9 +350,7 @@ class BlockService:
             if isinstance(request, Exception):
                 raise request
             if request is None or not request.tensors:
-                if session.bill is not None:
-                    await session.bill.finish()
-                    await self._note_paid(session, session.bill)
+                await session.served.finish()
                 return
             metadata = unpack_metadata(request.metadata)
             is_repeated = session.is_repeated(metadata.get("step_id"))
@@ -478,13 +365,13 @@ class BlockService:
                     self._push_outputs(next_server, request, packed, metadata)
                 async with asyncio.timeout(_STEP_TIMEOUT_S):
                     await stream.send(ExpertResponse(tensors=[packed]))
-                await self._count(session, outputs.shape[0] * outputs.shape[1], packed)
+                await session.served.count(outputs.shape[0] * outputs.shape[1], packed.buffer)
+                session.room.standing = session.served.standing
             session.requests.task_done()
 
     async def _step(self, session: _Session, request: Any, metadata: dict[str, Any]) -> tuple[torch.Tensor, bool]:
         step = self._parser.step(session.opening, request, metadata)
-        if session.bill is not None:
-            await session.bill.before(step.hidden_states.shape[0] * step.hidden_states.shape[1])
+        await session.served.before(step.hidden_states.shape[0] * step.hidden_states.shape[1])
         outputs = await self._scheduler.step(
             session.room,
             step.hidden_states,
@@ -564,7 +451,7 @@ class BlockService:
                 block + 1,
                 prompts=_of_block(checked_prompts, number),
             )
-        self._count_guest(call, hidden_states.shape[0] * hidden_states.shape[1])
+        self._admission.count_guest(hidden_states.shape[0] * hidden_states.shape[1], call.end - call.start)
         return [await self._packed(outputs, compressions[0])]
 
     async def _backward(self, call: Call, tensors: list[torch.Tensor]) -> list[Any]:
@@ -597,7 +484,7 @@ class BlockService:
             )
             grad_prompts = grad_prompt + grad_prompts
         # The forward pass again, and one that is as long for the gradients of its inputs; weights have none.
-        self._count_guest(call, 2 * hidden_states.shape[0] * hidden_states.shape[1])
+        self._admission.count_guest(2 * hidden_states.shape[0] * hidden_states.shape[1], call.end - call.start)
         gradients = [gradient] if checked_prompts is None else [gradient, torch.cat(grad_prompts)]
         return [await self._packed(each, how) for each, how in zip(gradients, compressions, strict=True)]
 

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 import torch
 
+from volunteer.server.admission import TooBusy
 from volunteer.server.compute import ComputeThread, Priority
-from volunteer.server.handler import BlockService, TooBusy
+from volunteer.server.handler import BlockService
 from volunteer.server.kv_cache import PAGE_TOKENS, SessionCache
 from volunteer.server.scheduler import Scheduler
 from volunteer.server.span import Span
