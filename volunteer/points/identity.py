@@ -35,6 +35,8 @@ _INLINE_KEY_BYTES = 42
 _MAX_KEY_BYTES = 1024
 """Of a public key that is read; 4,096 bits of RSA take 560."""
 _RSA_BITS = range(2048, 4097)
+_RSA_EXPONENT = 65537
+"""The only one in use; a long one would make each check of a signature as slow as its owner likes."""
 
 _PrivateKey = ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey
 _PublicKey = ed25519.Ed25519PublicKey | rsa.RSAPublicKey
@@ -158,7 +160,11 @@ def _parse_public_key(public_key: bytes) -> _PublicKey:
         key = load_der_public_key(data)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise BadSignature("This is no public key.") from error
-    if not isinstance(key, rsa.RSAPublicKey) or key.key_size not in _RSA_BITS:
+    if (
+        not isinstance(key, rsa.RSAPublicKey)
+        or key.key_size not in _RSA_BITS
+        or key.public_numbers().e != _RSA_EXPONENT
+    ):
         raise BadSignature("This is no public key that is taken here.")
     return key
 

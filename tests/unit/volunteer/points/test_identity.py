@@ -1,6 +1,8 @@
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hivemind.p2p import P2P, PeerID
 
 from volunteer.errors import ConfigurationError
@@ -57,6 +59,15 @@ def test_a_key_in_another_form_of_the_same_protobuf_is_refused() -> None:
     longer = ours.public_key + b"\x18\x01"
     with pytest.raises(BadSignature):
         check_signature(peer_id_of(longer), longer, "test", b"text", ours.sign("test", b"text"))
+
+
+def test_an_rsa_key_whose_checks_would_be_slow_is_refused() -> None:
+    modulus = rsa.generate_private_key(65537, 2048).public_key().public_numbers().n
+    slow = rsa.RSAPublicNumbers((1 << 2046) + 1, modulus).public_key()
+    der = slow.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    key = bytes((0x08, 0x00, 0x12, len(der) & 0x7F | 0x80, len(der) >> 7)) + der
+    with pytest.raises(BadSignature, match="no public key"):
+        check_signature(peer_id_of(key), key, "test", b"text", bytes(256))
 
 
 def test_a_file_that_others_can_read_is_refused(tmp_path: Path) -> None:
