@@ -274,8 +274,6 @@ def test_no_forged_receipt_is_taken_and_every_good_one_is(market: Market) -> Non
         assert ledger.verify() == []
 
 
-# Servers of other tests draw random numbers on threads of their own, which is taken for this test's doing.
-@pytest.mark.filterwarnings("ignore:Do not use the .random. module inside strategies")
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_whatever_bytes_come_only_bad_receipt_is_raised(market: Market, data: st.DataObject) -> None:
