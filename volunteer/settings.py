@@ -153,6 +153,20 @@ class PointsSettings:
 
 
 @dataclass(frozen=True)
+class AppSettings:
+    """The window, and what it was told once."""
+
+    consented: bool = setting(False, "this computer may serve: the first run was gone through")
+    theme: str = setting("system", "light or dark, or as the desktop", choices=("system", "light", "dark"))
+    text_scale: float = setting(1.0, "size of the text beside the desktop's", least=0.8, most=2)
+    language: str | None = setting(None, "language of the window; none for that of the desktop")
+    close_button: str = setting("ask", "what closing the window does", choices=("ask", "tray", "quit"))
+    chat_notice_seen: bool = setting(False, "what a public swarm can read and change was explained")
+    notifications: bool = setting(True, "tell of what happens while the window is closed")
+    check_for_updates: bool = setting(False, "look for a newer version now and then")
+
+
+@dataclass(frozen=True)
 class Settings:
     """All that the owner chose. Values made in code are not checked; what is read or set by name is."""
 
@@ -161,6 +175,7 @@ class Settings:
     endpoint: EndpointSettings = EndpointSettings()
     swarm: SwarmSettings = SwarmSettings()
     points: PointsSettings = PointsSettings()
+    app: AppSettings = AppSettings()
 
 
 @dataclass(frozen=True)
