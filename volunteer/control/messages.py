@@ -282,7 +282,7 @@ class Day(Message):
 
 
 class History(Message):
-    """The last 24 hours in samples and the last year in days, oldest first; days on which nothing happened are left out."""
+    """The last 24 hours in samples, the last year in days; oldest first, days on which nothing happened left out."""
 
     samples: tuple[Sample, ...] = ()
     days: tuple[Day, ...] = ()
