@@ -195,7 +195,7 @@ def describe_settings() -> Iterator[SettingDescription]:
 
 def get_setting(settings: Settings, name: str) -> Any:
     """Raises ConfigurationError: there is no such setting."""
-    field = _find(name)
+    field = find_setting(name)
     return getattr(getattr(settings, field.group), field.key)
 
 
@@ -205,7 +205,7 @@ def get_setting_text(settings: Settings, name: str) -> str:
     Raises:
         ConfigurationError: there is no such setting.
     """
-    return _find(name).to_text(get_setting(settings, name))
+    return find_setting(name).to_text(get_setting(settings, name))
 
 
 def set_setting(settings: Settings, name: str, text: str) -> Settings:
@@ -214,7 +214,7 @@ def set_setting(settings: Settings, name: str, text: str) -> Settings:
     Raises:
         ConfigurationError: there is no such setting, or it does not take this.
     """
-    field = _find(name)
+    field = find_setting(name)
     try:
         value = field.from_text(text.strip())
     except ValueError as error:
@@ -224,7 +224,7 @@ def set_setting(settings: Settings, name: str, text: str) -> Settings:
 
 def reset_setting(settings: Settings, name: str) -> Settings:
     """Raises ConfigurationError: there is no such setting."""
-    field = _find(name)
+    field = find_setting(name)
     return _with(settings, field, field.default)
 
 
@@ -383,7 +383,8 @@ def _all_settings() -> Mapping[str, SettingField]:
     return types.MappingProxyType({field.name: field for field in fields})
 
 
-def _find(name: str) -> SettingField:
+def find_setting(name: str) -> SettingField:
+    """What it takes and what it is for. Raises ConfigurationError: there is no such setting."""
     fields = _all_settings()
     if name in fields:
         return fields[name]
