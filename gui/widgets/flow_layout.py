@@ -1,0 +1,96 @@
+"""Lays cards out in rows of equal columns: as many as fit, and the last row not stretched beyond them."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QMargins, QPoint, QRect, QSize, Qt
+from PySide6.QtWidgets import QLayout, QLayoutItem, QWidget
+
+
+class FlowLayout(QLayout):
+    """
+    Args:
+        column_px: least width of a column; None for each item's own width, as words in a line.
+    """
+
+    def __init__(self, parent: QWidget | None = None, *, spacing: int = 12, column_px: int | None = None):
+        super().__init__(parent)
+        self._items: list[QLayoutItem] = []
+        self._column_px = column_px
+        self.setSpacing(spacing)
+        self.setContentsMargins(QMargins(0, 0, 0, 0))
+
+    def addItem(self, item: QLayoutItem) -> None:
+        self._items.append(item)
+
+    def count(self) -> int:
+        return len(self._items)
+
+    def itemAt(self, index: int) -> QLayoutItem | None:
+        return self._items[index] if 0 <= index < len(self._items) else None
+
+    def takeAt(self, index: int) -> QLayoutItem | None:
+        return self._items.pop(index) if 0 <= index < len(self._items) else None
+
+    def expandingDirections(self) -> Qt.Orientation:
+        return Qt.Orientation(0)
+
+    def hasHeightForWidth(self) -> bool:
+        return True
+
+    def heightForWidth(self, width: int) -> int:
+        return self._place(QRect(0, 0, width, 0), is_trial=True)
+
+    def setGeometry(self, rect: QRect) -> None:
+        super().setGeometry(rect)
+        self._place(rect, is_trial=False)
+
+    def sizeHint(self) -> QSize:
+        return self.minimumSize()
+
+    def minimumSize(self) -> QSize:
+        widest = QSize()
+        for item in self._shown():
+            widest = widest.expandedTo(item.minimumSize())
+        if self._column_px is not None:
+            widest.setWidth(max(widest.width(), self._column_px))
+        margins = self.contentsMargins()
+        return widest + QSize(margins.left() + margins.right(), margins.top() + margins.bottom())
+
+    def _shown(self) -> list[QLayoutItem]:
+        return [item for item in self._items if not item.isEmpty()]
+
+    def _place(self, rect: QRect, *, is_trial: bool) -> int:
+        """Puts the items into rows; returns the height that these take."""
+        margins = self.contentsMargins()
+        inside = rect.marginsRemoved(margins)
+        y = inside.y()
+        for row in self._rows(inside.width()):
+            height = max(_height(item, width) for item, width in row)
+            x = inside.x()
+            for item, width in row:
+                if not is_trial:
+                    item.setGeometry(QRect(QPoint(x, y), QSize(width, height)))
+                x += width + self.spacing()
+            y += height + self.spacing()
+        return max(0, y - self.spacing() - rect.y()) + margins.bottom()
+
+    def _rows(self, width: int) -> list[list[tuple[QLayoutItem, int]]]:
+        shown = self._shown()
+        if self._column_px is not None:
+            columns = max(1, min(len(shown), (width + self.spacing()) // (self._column_px + self.spacing())))
+            column = (width - (columns - 1) * self.spacing()) // columns
+            return [[(item, column) for item in shown[at : at + columns]] for at in range(0, len(shown), columns)]
+        rows: list[list[tuple[QLayoutItem, int]]] = []
+        left = 0
+        for item in shown:
+            wanted = min(item.sizeHint().width(), width)
+            if not rows or wanted > left:
+                rows.append([])
+                left = width
+            rows[-1].append((item, wanted))
+            left -= wanted + self.spacing()
+        return rows
+
+
+def _height(item: QLayoutItem, width: int) -> int:
+    return item.heightForWidth(width) if item.hasHeightForWidth() else item.sizeHint().height()
