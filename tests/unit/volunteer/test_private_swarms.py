@@ -14,6 +14,7 @@ from volunteer.logs import Redactor
 from volunteer.private_swarms import (
     create_swarm,
     join_swarm,
+    leave_swarm,
     load_swarm,
     rekey_swarm,
     save_swarm,
@@ -102,6 +103,8 @@ def test_a_damaged_file_is_told(tmp_path: Path, content: str) -> None:
     swarm_file(tmp_path, "lab").write_text(content)
     with pytest.raises(ConfigurationError, match="cannot be used"):
         load_swarm(tmp_path, "lab")
+    leave_swarm(tmp_path, "lab")
+    assert not swarm_file(tmp_path, "lab").exists()
 
 
 def test_a_worker_serves_the_swarm_that_is_named(tmp_path: Path) -> None:
