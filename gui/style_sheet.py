@@ -91,6 +91,8 @@ QComboBox::down-arrow { image: url($arrow_down); width: 12px; height: 12px; }
 QComboBox QAbstractItemView { background: $surface; border: 1px solid $outline; padding: 4px; outline: none;
     selection-background-color: $accent; selection-color: $on_accent; }
 QSpinBox, QDoubleSpinBox, QTimeEdit { padding-right: 22px; }
+QAbstractSpinBox > QLineEdit, QComboBox > QLineEdit {
+    border: none; background: transparent; padding: 0 0 0 6px; min-height: 0; }
 QSpinBox::up-button, QDoubleSpinBox::up-button, QTimeEdit::up-button {
     border: none; width: 20px; subcontrol-origin: border; subcontrol-position: top right; }
 QSpinBox::down-button, QDoubleSpinBox::down-button, QTimeEdit::down-button {
@@ -102,6 +104,14 @@ QSpinBox::down-arrow, QDoubleSpinBox::down-arrow, QTimeEdit::down-arrow {
 QCheckBox, QRadioButton { spacing: 8px; padding: 3px; border: 2px solid transparent; border-radius: 6px; }
 QCheckBox:focus, QRadioButton:focus { border-color: $accent; }
 QCheckBox:disabled, QRadioButton:disabled { color: $disabled; }
+QCheckBox::indicator, QGroupBox::indicator, QAbstractItemView::indicator {
+    width: 16px; height: 16px; border: 1px solid $outline; border-radius: 4px; background: $surface; }
+QCheckBox::indicator:checked, QGroupBox::indicator:checked, QAbstractItemView::indicator:checked {
+    background: $accent; border-color: $accent; image: url($mark); }
+QCheckBox::indicator:disabled { background: $sunken; border-color: $border; }
+QRadioButton::indicator { width: 16px; height: 16px; border: 1px solid $outline; border-radius: 9px; background: $surface; }
+QRadioButton::indicator:checked { width: 8px; height: 8px; border: 5px solid $accent; background: $on_accent; }
+QRadioButton::indicator:disabled { border-color: $border; }
 QSlider { border: 2px solid transparent; border-radius: 6px; min-height: 22px; }
 QSlider:focus { border-color: $accent; }
 QSlider::groove:horizontal { height: 4px; border-radius: 2px; background: $outline; }
@@ -174,6 +184,7 @@ def style_sheet(theme: Theme, body_pt: float) -> str:
         card_pt=f"{body_pt * _CARD:.2f}",
         secondary_pt=f"{body_pt * _SECONDARY:.2f}",
         big_pt=f"{body_pt * _BIG:.2f}",
+        mark=_url(f"mark-on-{theme.name}"),
         arrow_down=_url("arrow-down"),
         arrow_up=_url("arrow-up"),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QLabel, QPushButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from gui import theme
 from gui.widgets.icon_label import IconLabel
@@ -39,7 +39,6 @@ class EmptyState(QWidget):
         self.text.setWordWrap(True)
         self.text.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self.text.setMaximumWidth(_TEXT_PX)
-        self.text.setMinimumWidth(min(_TEXT_PX, 280))
         self.action = QPushButton(action_text)
         self.action.setVisible(bool(action_text))
         if on_action is not None:
@@ -50,10 +49,19 @@ class EmptyState(QWidget):
         column.addStretch(1)
         column.addWidget(self.icon, 0, Qt.AlignmentFlag.AlignHCenter)
         column.addWidget(self.title)
-        column.addWidget(self.text, 0, Qt.AlignmentFlag.AlignHCenter)
+        column.addLayout(_centred(self.text))
         column.addWidget(self.action, 0, Qt.AlignmentFlag.AlignHCenter)
         column.addStretch(2)
 
     def show_words(self, title: str, text: str) -> None:
         self.title.setText(title)
         self.text.setText(text)
+
+
+def _centred(label: QLabel) -> QHBoxLayout:
+    """Not by alignment: a layout that aligns a label gives it no more height when its words wrap."""
+    row = QHBoxLayout()
+    row.addStretch(1)
+    row.addWidget(label, 100)
+    row.addStretch(1)
+    return row
