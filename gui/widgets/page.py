@@ -12,15 +12,18 @@ MAX_WIDTH = 1080
 
 class Page(QWidget):
     """
+    Args:
+        fills: the body has the whole height where there is room for it, and scrolls where there is not.
+
     Attributes:
         actions: right of the title.
-        body: the column; what is added last is followed by empty room, not stretched.
+        body: the column; what is added last is followed by empty room unless the body fills the page.
     """
 
     # Hides the list of QActions that every QWidget has and nothing here uses.
     actions: QHBoxLayout  # type: ignore[assignment]
 
-    def __init__(self, title: str, parent: QWidget | None = None):
+    def __init__(self, title: str, parent: QWidget | None = None, *, fills: bool = False):
         super().__init__(parent)
         self.setObjectName("Page")
         self.setAccessibleName(title)
@@ -32,7 +35,7 @@ class Page(QWidget):
         head.addWidget(self.title)
         head.addStretch(1)
         head.addLayout(self.actions)
-        column = _Column()
+        column = _Column(fills=fills)
         self.body = column.body
         self.scroll_area = QScrollArea()
         self.scroll_area.setWidgetResizable(True)
@@ -52,7 +55,7 @@ class Page(QWidget):
 
 
 class _Column(QWidget):
-    def __init__(self) -> None:
+    def __init__(self, *, fills: bool) -> None:
         super().__init__()
         self.setObjectName("PageBody")
         inner = QWidget()
@@ -61,8 +64,9 @@ class _Column(QWidget):
         self.body.setSpacing(theme.M)
         inside = QVBoxLayout(inner)
         inside.setContentsMargins(theme.XL, theme.XS, theme.XL, theme.XL)
-        inside.addLayout(self.body)
-        inside.addStretch(1)
+        inside.addLayout(self.body, 1 if fills else 0)
+        if not fills:
+            inside.addStretch(1)
         across = QHBoxLayout(self)
         across.setContentsMargins(0, 0, 0, 0)
         across.addWidget(inner, 1)
