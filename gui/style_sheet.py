@@ -109,7 +109,8 @@ QCheckBox::indicator, QGroupBox::indicator, QAbstractItemView::indicator {
 QCheckBox::indicator:checked, QGroupBox::indicator:checked, QAbstractItemView::indicator:checked {
     background: $accent; border-color: $accent; image: url($mark); }
 QCheckBox::indicator:disabled { background: $sunken; border-color: $border; }
-QRadioButton::indicator { width: 16px; height: 16px; border: 1px solid $outline; border-radius: 9px; background: $surface; }
+QRadioButton::indicator {
+    width: 16px; height: 16px; border: 1px solid $outline; border-radius: 9px; background: $surface; }
 QRadioButton::indicator:checked { width: 8px; height: 8px; border: 5px solid $accent; background: $on_accent; }
 QRadioButton::indicator:disabled { border-color: $border; }
 QSlider { border: 2px solid transparent; border-radius: 6px; min-height: 22px; }
@@ -137,6 +138,9 @@ QAbstractItemView::item { padding: 4px 8px; border-radius: 4px; color: $text; }
 QAbstractItemView::item:hover { background: $sunken; }
 QAbstractItemView::item:selected { background: $pressed; color: $text; }
 QAbstractItemView::item:focus { border: 1px solid $accent; }
+QFrame#Card QTableView { border-color: transparent; }
+QFrame#Card QTableView:focus { border-color: $accent; }
+QHeaderView, QHeaderView:focus { background: $surface; border: none; border-radius: 0; }
 QHeaderView::section { background: $surface; color: $secondary; border: none; border-bottom: 1px solid $border;
     padding: 6px 8px; }
 

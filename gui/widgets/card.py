@@ -26,6 +26,7 @@ class Card(QFrame):
         self.actions = QHBoxLayout()
         self.actions.setSpacing(theme.S)
         self.head = QWidget()
+        self.head.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
         head = QHBoxLayout(self.head)
         head.setContentsMargins(0, 0, 0, 0)
         head.addWidget(self.title, 1)

@@ -10,12 +10,21 @@ class FlowLayout(QLayout):
     """
     Args:
         column_px: least width of a column; None for each item's own width, as words in a line.
+        fills_rows: the last row is as wide as the others, also with fewer items.
     """
 
-    def __init__(self, parent: QWidget | None = None, *, spacing: int = 12, column_px: int | None = None):
+    def __init__(
+        self,
+        parent: QWidget | None = None,
+        *,
+        spacing: int = 12,
+        column_px: int | None = None,
+        fills_rows: bool = False,
+    ):
         super().__init__(parent)
         self._items: list[QLayoutItem] = []
         self._column_px = column_px
+        self._fills_rows = fills_rows
         self.setSpacing(spacing)
         self.setContentsMargins(QMargins(0, 0, 0, 0))
 
@@ -78,8 +87,8 @@ class FlowLayout(QLayout):
         shown = self._shown()
         if self._column_px is not None:
             columns = max(1, min(len(shown), (width + self.spacing()) // (self._column_px + self.spacing())))
-            column = (width - (columns - 1) * self.spacing()) // columns
-            return [[(item, column) for item in shown[at : at + columns]] for at in range(0, len(shown), columns)]
+            rows_of = [shown[at : at + columns] for at in range(0, len(shown), columns)]
+            return [self._row(items, width, len(items) if self._fills_rows else columns) for items in rows_of]
         rows: list[list[tuple[QLayoutItem, int]]] = []
         left = 0
         for item in shown:
@@ -90,6 +99,10 @@ class FlowLayout(QLayout):
             rows[-1].append((item, wanted))
             left -= wanted + self.spacing()
         return rows
+
+    def _row(self, items: list[QLayoutItem], width: int, columns: int) -> list[tuple[QLayoutItem, int]]:
+        column = (width - (columns - 1) * self.spacing()) // columns
+        return [(item, column) for item in items]
 
 
 def _height(item: QLayoutItem, width: int) -> int:
