@@ -8,14 +8,12 @@ from pathlib import PurePath
 
 from PySide6.QtCore import QCoreApplication, QDate, QDateTime, QLocale
 
+translate = QCoreApplication.translate
+
 THIN_SPACE = "\u202f"
 """Narrow and not broken at the end of a line."""
 _SIZES = ("B", "kB", "MB", "GB", "TB", "PB")
 _MINUTE_S, _HOUR_S, _DAY_S = 60, 3600, 86_400
-
-
-def _tr(text: str, number: int = -1) -> str:
-    return QCoreApplication.translate("words", text, None, number)
 
 
 def unit(number: str, name: str) -> str:
@@ -76,13 +74,13 @@ def power(watts: float) -> str:
 
 
 def tokens_per_s(number: float) -> str:
-    return _tr("{number} tokens/s").format(number=decimal(number, 1))
+    return translate("words", "{number} tokens/s").format(number=decimal(number, 1))
 
 
 def duration(seconds: float) -> str:
     """As people say it: the two greatest units at most."""
     if not math.isfinite(seconds):
-        return _tr("unknown time")
+        return translate("words", "unknown time")
     if seconds < 10 and seconds != int(seconds):
         return unit(decimal(seconds, 1), "s")
     if seconds < _MINUTE_S:
@@ -114,8 +112,8 @@ def ago(then_s: float, now_s: float) -> str:
     """3 s ago; of times since the epoch. A clock that was set back makes it now."""
     passed_s = max(0.0, now_s - then_s)
     if passed_s < 1.5:
-        return _tr("just now")
-    return _tr("{duration} ago").format(duration=rough_duration(passed_s))
+        return translate("words", "just now")
+    return translate("words", "{duration} ago").format(duration=rough_duration(passed_s))
 
 
 def until(then_s: float, now_s: float) -> str:
@@ -151,8 +149,8 @@ def _at(when_s: float) -> QDateTime:
 def blocks(start: int, end: int) -> str:
     """ "blocks 12–15" of the span 12:16, whose end is not part of it."""
     if end - start == 1:
-        return _tr("block {first}").format(first=start)
-    return _tr("blocks {first}–{last}").format(first=start, last=end - 1)
+        return translate("words", "block {first}").format(first=start)
+    return translate("words", "blocks {first}–{last}").format(first=start, last=end - 1)
 
 
 def model(name: str) -> str:

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 import threading
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -35,15 +35,20 @@ def _nothing(_: Any) -> None:
     pass
 
 
-def worker_command(data_dir: Path) -> list[str]:
-    """This program in the role of the worker."""
-    return [*program_command(), "worker", "--data-dir", str(data_dir)]
+def worker_command(data_dir: Path, options: Sequence[str] = ()) -> list[str]:
+    """This program in the role of the worker.
+
+    Args:
+        options: of serving, as on a command line.
+    """
+    return [*program_command(), *options, "--data-dir", str(data_dir), "worker"]
 
 
 class WorkerLink(QObject):
     """
     Args:
         command: starts the worker; None for this program's own.
+        environment: of the worker; None for this process's own.
 
     Attributes:
         connection_reason: why, in a sentence, where the worker is not as it should be.
@@ -58,7 +63,14 @@ class WorkerLink(QObject):
     connection_changed = Signal()
     _woken = Signal()
 
-    def __init__(self, data_dir: Path, parent: QObject | None, *, command: Sequence[str] | None = None):
+    def __init__(
+        self,
+        data_dir: Path,
+        parent: QObject | None,
+        *,
+        command: Sequence[str] | None = None,
+        environment: Mapping[str, str] | None = None,
+    ):
         super().__init__(parent)
         self.data_dir = data_dir
         self.connection = Connection.OFF
@@ -69,7 +81,7 @@ class WorkerLink(QObject):
         self._woken.connect(self._empty, Qt.ConnectionType.QueuedConnection)
         self._loop = asyncio.new_event_loop()
         self._running: set[asyncio.Task[None]] = set()
-        self._side = WorkerSide(command or worker_command(data_dir), data_dir, self._post)
+        self._side = WorkerSide(command or worker_command(data_dir), data_dir, self._post, environment)
         self._thread = threading.Thread(target=self._run_loop, name="worker link", daemon=True)
         self._thread.start()
 

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
@@ -86,10 +86,14 @@ class WorkerSide:
     Args:
         command: starts the worker in the foreground of a process.
         post: tells the window, from any thread.
+        environment: of the worker; None for this process's own.
     """
 
-    def __init__(self, command: Sequence[str], data_dir: Path, post: Post):
+    def __init__(
+        self, command: Sequence[str], data_dir: Path, post: Post, environment: Mapping[str, str] | None = None
+    ):
         self._command = command
+        self._environment = environment
         self._data_dir = data_dir
         self._post = post
         self._client: ControlClient | None = None
@@ -147,7 +151,7 @@ class WorkerSide:
         self._tasks = []
 
     async def _supervise(self) -> None:
-        await Supervisor(self._command, self._data_dir, self._hear).run()
+        await Supervisor(self._command, self._data_dir, self._hear, self._environment).run()
 
     def _hear(self, news: News) -> None:
         match news:

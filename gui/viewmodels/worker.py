@@ -15,6 +15,8 @@ from gui.worker_link import Connection, WorkerLink
 from volunteer.control.lifecycle import Mode, State
 from volunteer.control.messages import Command, Finish, Pause, Resume, Sample, SetMode, Status
 
+translate = QCoreApplication.translate
+
 _KEPT_SAMPLES = 720
 """Two hours of one every ten seconds."""
 _STAYS = frozenset({State.STARTING, State.DOWNLOADING, State.LOADING, State.JOINING, State.SERVING})
@@ -31,16 +33,16 @@ class TrayState(StrEnum):
     """On the way to another state."""
 
 
-def _tr(text: str) -> str:
-    return QCoreApplication.translate("WorkerViewModel", text)
-
-
 def served_in_words(status: Status) -> str:
     """As in blocks 12–15 of BLOOM; empty where none are chosen yet."""
     if status.blocks is None:
         return ""
     blocks = words.blocks(*status.blocks)
-    return _tr("{blocks} of {model}").format(blocks=blocks, model=words.model(status.model)) if status.model else blocks
+    return (
+        translate("Worker", "{blocks} of {model}").format(blocks=blocks, model=words.model(status.model))
+        if status.model
+        else blocks
+    )
 
 
 def headline(status: Status) -> str:
@@ -48,23 +50,31 @@ def headline(status: Status) -> str:
     what = served_in_words(status)
     match status.state:
         case State.SERVING:
-            return _tr("Serving {blocks}").format(blocks=what) if what else _tr("Serving")
+            return (
+                translate("Worker", "Serving {blocks}").format(blocks=what) if what else translate("Worker", "Serving")
+            )
         case State.DOWNLOADING:
-            return _tr("Downloading {blocks}").format(blocks=what) if what else _tr("Downloading")
+            return (
+                translate("Worker", "Downloading {blocks}").format(blocks=what)
+                if what
+                else translate("Worker", "Downloading")
+            )
         case State.LOADING:
-            return _tr("Loading {blocks}").format(blocks=what) if what else _tr("Loading")
+            return (
+                translate("Worker", "Loading {blocks}").format(blocks=what) if what else translate("Worker", "Loading")
+            )
         case State.JOINING:
-            return _tr("Joining the swarm")
+            return translate("Worker", "Joining the swarm")
         case State.STARTING:
-            return _tr("Getting ready")
+            return translate("Worker", "Getting ready")
         case State.DRAINING:
-            return _tr("Letting running chats end")
+            return translate("Worker", "Letting running chats end")
         case State.PAUSED:
-            return status.reason.removesuffix(".") or _tr("Paused")
+            return status.reason.removesuffix(".") or translate("Worker", "Paused")
         case State.FAILED:
-            return _tr("Stopped by a problem")
+            return translate("Worker", "Stopped by a problem")
         case State.STOPPED:
-            return _tr("Stopped")
+            return translate("Worker", "Stopped")
 
 
 def why(status: Status, now_s: float) -> str:
@@ -73,7 +83,7 @@ def why(status: Status, now_s: float) -> str:
         case State.SERVING | State.LOADING | State.DOWNLOADING | State.JOINING:
             return status.blocks_reason
         case State.PAUSED if status.until_s is not None and status.until_s > now_s:
-            return _tr("Until {time}").format(time=words.until(status.until_s, now_s))
+            return translate("Worker", "Until {time}").format(time=words.until(status.until_s, now_s))
         case State.DRAINING | State.FAILED:
             return status.reason
     return ""
@@ -103,23 +113,23 @@ def word(connection: Connection, status: Status | None) -> str:
     """One word for the foot of the rail."""
     match connection:
         case Connection.OFF | Connection.ENDED:
-            return _tr("Off")
+            return translate("Worker", "Off")
         case Connection.GAVE_UP:
-            return _tr("Problem")
+            return translate("Worker", "Problem")
         case Connection.RESTARTING:
-            return _tr("Restarting")
+            return translate("Worker", "Restarting")
     if connection is Connection.STARTING or status is None:
-        return _tr("Starting")
+        return translate("Worker", "Starting")
     said = {
-        State.STARTING: _tr("Starting"),
-        State.DOWNLOADING: _tr("Downloading"),
-        State.LOADING: _tr("Loading"),
-        State.JOINING: _tr("Joining"),
-        State.SERVING: _tr("Serving"),
-        State.DRAINING: _tr("Finishing"),
-        State.PAUSED: _tr("Paused"),
-        State.FAILED: _tr("Problem"),
-        State.STOPPED: _tr("Off"),
+        State.STARTING: translate("Worker", "Starting"),
+        State.DOWNLOADING: translate("Worker", "Downloading"),
+        State.LOADING: translate("Worker", "Loading"),
+        State.JOINING: translate("Worker", "Joining"),
+        State.SERVING: translate("Worker", "Serving"),
+        State.DRAINING: translate("Worker", "Finishing"),
+        State.PAUSED: translate("Worker", "Paused"),
+        State.FAILED: translate("Worker", "Problem"),
+        State.STOPPED: translate("Worker", "Off"),
     }
     return said[status.state]
 
@@ -175,15 +185,15 @@ class WorkerViewModel(QObject):
     def headline(self) -> str:
         match self.connection:
             case Connection.OFF:
-                return _tr("Not serving")
+                return translate("Worker", "Not serving")
             case Connection.ENDED:
-                return _tr("The worker has ended")
+                return translate("Worker", "The worker has ended")
             case Connection.GAVE_UP:
-                return _tr("The worker does not run")
+                return translate("Worker", "The worker does not run")
             case Connection.RESTARTING:
-                return _tr("Starting the worker again")
+                return translate("Worker", "Starting the worker again")
         if self.connection is Connection.STARTING or self.status is None:
-            return _tr("Starting the worker")
+            return translate("Worker", "Starting the worker")
         return headline(self.status)
 
     @property
