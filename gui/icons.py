@@ -25,11 +25,6 @@ def icon(name: str, color: str = "text", size: int = 20) -> QIcon:
     return QIcon(_StrokeEngine(name, color, size))
 
 
-def pixmap(name: str, color: str, width_px: int) -> QPixmap:
-    """The icon as a picture of so many pixels, in the given colour."""
-    return _drawn(name, color, width_px)
-
-
 class _StrokeEngine(QIconEngine):
     def __init__(self, name: str, color: str, size: int):
         super().__init__()
@@ -58,7 +53,7 @@ class _StrokeEngine(QIconEngine):
         return self.scaledPixmap(size, mode, state, 1.0)
 
     def scaledPixmap(self, size: QSize, mode: QIcon.Mode, state: QIcon.State, scale: float) -> QPixmap:
-        drawn = QPixmap(_drawn(self._name, self._color(mode), min(size.width(), size.height())))
+        drawn = QPixmap(_drawn(self._name, self._color(mode), round(min(size.width(), size.height()) * scale)))
         drawn.setDevicePixelRatio(scale)
         return drawn
 

@@ -30,10 +30,10 @@ QLabel[state="info"] { color: $info; }
 QFrame#Card { background: $surface; border: 1px solid $border; border-radius: 8px; }
 QFrame#Card[state="warn"] { border-color: $warn; }
 QFrame#Card[state="bad"] { border-color: $bad; }
-QFrame#Banner { background: $surface; border: 1px solid $border; border-left: 4px solid $info; border-radius: 6px; }
-QFrame#Banner[state="good"] { border-left-color: $good; }
-QFrame#Banner[state="warn"] { border-left-color: $warn; }
-QFrame#Banner[state="bad"] { border-left-color: $bad; }
+QFrame#Banner { background: $surface; border: 1px solid $info; border-radius: 6px; }
+QFrame#Banner[state="good"] { border-color: $good; }
+QFrame#Banner[state="warn"] { border-color: $warn; }
+QFrame#Banner[state="bad"] { border-color: $bad; }
 QFrame#Line { background: $border; border: none; min-height: 1px; max-height: 1px; }
 
 QPushButton {
@@ -67,10 +67,6 @@ QToolButton:focus { border: 2px solid $accent; padding: 4px; }
 QToolButton:disabled { color: $disabled; }
 QToolButton::menu-indicator { image: none; }
 QToolButton[kind="quiet"] { color: $accent; }
-QToolButton#RailItem { text-align: left; padding: 7px 10px; color: $secondary; border: 2px solid transparent; }
-QToolButton#RailItem:hover { background: $sunken; color: $text; }
-QToolButton#RailItem:checked { background: $pressed; color: $text; font-weight: 600; }
-QToolButton#RailItem:focus { border: 2px solid $accent; padding: 7px 10px; }
 QWidget#Rail { background: $surface; border-right: 1px solid $border; }
 
 QLineEdit, QPlainTextEdit, QTextEdit, QSpinBox, QDoubleSpinBox, QTimeEdit, QComboBox {
@@ -142,7 +138,7 @@ QFrame#Card QTableView { border-color: transparent; }
 QFrame#Card QTableView:focus { border-color: $accent; }
 QHeaderView, QHeaderView:focus { background: $surface; border: none; border-radius: 0; }
 QHeaderView::section { background: $surface; color: $secondary; border: none; border-bottom: 1px solid $border;
-    padding: 6px 8px; }
+    padding: 6px 11px; }
 
 QMenu { background: $surface; border: 1px solid $outline; padding: 4px; }
 QMenu::item { padding: 6px 24px 6px 12px; border-radius: 4px; }

@@ -5,9 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from PySide6.QtCore import QSize, Qt, Signal
-from PySide6.QtGui import QKeySequence, QPaintEvent, QShortcut
+from PySide6.QtCore import QRect, QRectF, QSize, Qt, Signal
+from PySide6.QtGui import (
+    QColor,
+    QFocusEvent,
+    QFont,
+    QFontMetrics,
+    QKeyEvent,
+    QKeySequence,
+    QPainter,
+    QPaintEvent,
+    QPen,
+    QShortcut,
+)
 from PySide6.QtWidgets import (
+    QAbstractButton,
     QButtonGroup,
     QHBoxLayout,
     QLabel,
@@ -15,7 +27,6 @@ from PySide6.QtWidgets import (
     QStyle,
     QStyleOption,
     QStylePainter,
-    QToolButton,
     QVBoxLayout,
     QWidget,
 )
@@ -57,7 +68,7 @@ class Rail(QWidget):
         self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Expanding)
         self.setAccessibleName(self.tr("Pages"))
         self._group = QButtonGroup(self)
-        self._items: dict[str, QToolButton] = {}
+        self._items: dict[str, _Item] = {}
         column = QVBoxLayout(self)
         column.setContentsMargins(theme.S, theme.L, theme.S + 1, theme.M)
         column.setSpacing(theme.XS)
@@ -78,19 +89,10 @@ class Rail(QWidget):
         if checked is not None:
             checked.setFocus(Qt.FocusReason.OtherFocusReason)
 
-    def _item(self, place: Place, number: int) -> QToolButton:
-        item = QToolButton(self)
-        item.setObjectName("RailItem")
-        item.setText(place.word)
-        item.setIcon(icon(place.icon))
-        item.setIconSize(QSize(_ICON_PX, _ICON_PX))
-        item.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
-        item.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        item.setCheckable(True)
-        item.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+    def _item(self, place: Place, number: int) -> _Item:
+        item = _Item(place, self)
         keys = QKeySequence(f"Ctrl+{number}")
         item.setToolTip(f"{place.word} ({keys.toString(QKeySequence.SequenceFormat.NativeText)})")
-        item.setAccessibleName(place.word)
         self._group.addButton(item)
         item.clicked.connect(lambda: self.chosen.emit(place.key))
         QShortcut(keys, self).activated.connect(item.click)
@@ -101,6 +103,61 @@ class Rail(QWidget):
         option = QStyleOption()
         option.initFrom(self)
         QStylePainter(self).drawPrimitive(QStyle.PrimitiveElement.PE_Widget, option)
+
+
+class _Item(QAbstractButton):
+    """Marked where one is; its ring is there for whoever came by the keyboard."""
+
+    def __init__(self, place: Place, parent: QWidget):
+        super().__init__(parent)
+        self._icon, self._marked_icon = icon(place.icon, "secondary"), icon(place.icon, "accent")
+        self._came_by_keyboard = False
+        self.setText(place.word)
+        self.setAccessibleName(place.word)
+        self.setCheckable(True)
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.setAttribute(Qt.WidgetAttribute.WA_Hover)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+
+    def sizeHint(self) -> QSize:
+        bold = QFont(self.font())
+        bold.setWeight(QFont.Weight.DemiBold)
+        text = QFontMetrics(bold).size(0, self.text())
+        return QSize(text.width() + _ICON_PX + 3 * theme.M, max(text.height(), _ICON_PX) + theme.L)
+
+    def focusInEvent(self, event: QFocusEvent) -> None:
+        by_keyboard = (Qt.FocusReason.TabFocusReason, Qt.FocusReason.BacktabFocusReason)
+        self._came_by_keyboard = event.reason() in by_keyboard
+        super().focusInEvent(event)
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        self._came_by_keyboard = True
+        self.update()
+        super().keyPressEvent(event)
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        colors = theme.current()
+        around = QRectF(self.rect()).adjusted(1, 1, -1, -1)
+        if self.isChecked() or self.underMouse():
+            painter.setPen(Qt.PenStyle.NoPen)
+            painter.setBrush(QColor(colors.sunken))
+            painter.drawRoundedRect(around, theme.RADIUS_CONTROL, theme.RADIUS_CONTROL)
+        if self.hasFocus() and self._came_by_keyboard:
+            painter.setPen(QPen(QColor(colors.accent), 2))
+            painter.setBrush(Qt.BrushStyle.NoBrush)
+            painter.drawRoundedRect(around, theme.RADIUS_CONTROL, theme.RADIUS_CONTROL)
+        font = QFont(self.font())
+        font.setWeight(QFont.Weight.DemiBold if self.isChecked() else QFont.Weight.Normal)
+        painter.setFont(font)
+        painter.setPen(QColor(colors.text if self.isChecked() else colors.secondary))
+        mark = QRect(theme.M, (self.height() - _ICON_PX) // 2, _ICON_PX, _ICON_PX)
+        (self._marked_icon if self.isChecked() else self._icon).paint(painter, mark)
+        painter.drawText(
+            self.rect().adjusted(mark.right() + theme.M, 0, 0, 0), Qt.AlignmentFlag.AlignVCenter, self.text()
+        )
+        painter.end()
 
 
 class _Foot(QWidget):

@@ -35,6 +35,7 @@ def _import_beside(name: str) -> ModuleType:
 
 make_true_last()
 _fake_link = _import_beside("fake_link")
+_import_beside("played_worker")
 
 
 @pytest.fixture(autouse=True)

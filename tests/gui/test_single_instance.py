@@ -9,7 +9,6 @@ from pytestqt.qtbot import QtBot
 
 from gui.single_instance import SingleInstance
 
-
 _SECOND_START = """
 import sys
 from pathlib import Path

@@ -6,13 +6,13 @@ import asyncio
 import os
 import signal
 import sys
-import textwrap
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
+import played_worker
 import psutil
 import pytest
 from pytestqt.qtbot import QtBot
@@ -194,37 +194,12 @@ def test_a_fault_of_our_own_is_told_in_a_plain_sentence(
     assert "ZeroDivisionError" in caplog.text
 
 
-_PLAYED = """
-import asyncio, os, sys
-from pathlib import Path
-from volunteer.control.channel import ControlServer
-from volunteer.control.messages import *
-
-async def main():
-    over = asyncio.Event()
-    async def answer(peer, command):
-        if isinstance(command, Quit):
-            over.set()
-        return Done(id=command.id)
-    async with ControlServer(Path(sys.argv[1]), answer):
-        await over.wait()
-    {after}
-
-asyncio.run(main())
-"""
-
-
-def played(data_dir: Path, after: str = "") -> list[str]:
-    """A command that starts a process that answers as a worker does."""
-    return [sys.executable, "-c", textwrap.dedent(_PLAYED.format(after=after or "pass")), str(data_dir)]
-
-
 def pid_of(data_dir: Path) -> int:
     return Place.read(data_dir).pid
 
 
 def test_a_killed_worker_is_started_again_and_quitting_leaves_none(qtbot: QtBot, tmp_path: Path) -> None:
-    link = WorkerLink(tmp_path, None, command=played(tmp_path))
+    link = WorkerLink(tmp_path, None, command=played_worker.command(tmp_path))
     seen: list[tuple[Connection, str]] = []
     link.connection_changed.connect(lambda: seen.append((link.connection, link.connection_reason)))
     connected(qtbot, link)
@@ -255,7 +230,7 @@ def test_a_worker_that_fails_at_once_is_given_up_with_its_own_words(qtbot: QtBot
 
 def test_a_worker_that_does_not_end_is_ended(qtbot: QtBot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gui.worker_side._LAST_ACTS_S", 0.2)
-    link = WorkerLink(tmp_path, None, command=played(tmp_path, after="await asyncio.sleep(600)"))
+    link = WorkerLink(tmp_path, None, command=played_worker.command(tmp_path, lingers_s=600))
     connected(qtbot, link)
     pid = pid_of(tmp_path)
     over: list[bool] = []
@@ -266,7 +241,7 @@ def test_a_worker_that_does_not_end_is_ended(qtbot: QtBot, tmp_path: Path, monke
 
 
 def test_closing_the_window_alone_leaves_the_worker_running(qtbot: QtBot, tmp_path: Path) -> None:
-    link = WorkerLink(tmp_path, None, command=played(tmp_path))
+    link = WorkerLink(tmp_path, None, command=played_worker.command(tmp_path))
     connected(qtbot, link)
     process = psutil.Process(pid_of(tmp_path))
     link.close()
