@@ -60,9 +60,10 @@ class Workspace(QObject):
         return HistoryViewModel(self.link, self)
 
     def _home_page(self) -> QWidget:
+        from gui.viewmodels.home import HomeViewModel
         from gui.widgets.home_page import HomePage
 
-        return HomePage(self.worker, self._history, None)
+        return HomePage(HomeViewModel(self.link, self.worker, self._history, self.settings, self), None)
 
     def _chat_page(self) -> QWidget:
         from gui.viewmodels.chat import ChatViewModel

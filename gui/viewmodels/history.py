@@ -110,6 +110,10 @@ class HistoryViewModel(QObject):
     def samples(self) -> Sequence[Sample]:
         return self._samples[self.span]
 
+    @property
+    def last_hour(self) -> Sequence[Sample]:
+        return self._samples[Span.HOUR]
+
     def plots(self) -> tuple[Plot, ...]:
         return plots_of(self.samples, self._gpus)
 

@@ -5,12 +5,16 @@ from __future__ import annotations
 from PySide6.QtCore import QMargins, QPoint, QRect, QSize, Qt
 from PySide6.QtWidgets import QLayout, QLayoutItem, QWidget
 
+from gui import theme
+
 
 class FlowLayout(QLayout):
     """
     Args:
-        column_px: least width of a column; None for each item's own width, as words in a line.
-        fills_rows: the last row is as wide as the others, also with fewer items.
+        column_px: least width of a column, for text of the usual size; None for each item's own width, as words in a
+            line.
+        fills_rows: the last row is as wide as the others, also with fewer items, and has as few less as can be: four
+            items are two and two, not three and one.
     """
 
     def __init__(
@@ -40,6 +44,10 @@ class FlowLayout(QLayout):
     def takeAt(self, index: int) -> QLayoutItem | None:
         return self._items.pop(index) if 0 <= index < len(self._items) else None
 
+    @property
+    def _column(self) -> int | None:
+        return None if self._column_px is None else round(self._column_px * theme.text_scale())
+
     def expandingDirections(self) -> Qt.Orientation:
         return Qt.Orientation(0)
 
@@ -60,8 +68,8 @@ class FlowLayout(QLayout):
         widest = QSize()
         for item in self._shown():
             widest = widest.expandedTo(item.minimumSize())
-        if self._column_px is not None:
-            widest.setWidth(max(widest.width(), self._column_px))
+        if self._column is not None:
+            widest.setWidth(max(widest.width(), self._column))
         margins = self.contentsMargins()
         return widest + QSize(margins.left() + margins.right(), margins.top() + margins.bottom())
 
@@ -85,8 +93,10 @@ class FlowLayout(QLayout):
 
     def _rows(self, width: int) -> list[list[tuple[QLayoutItem, int]]]:
         shown = self._shown()
-        if self._column_px is not None:
-            columns = max(1, min(len(shown), (width + self.spacing()) // (self._column_px + self.spacing())))
+        if self._column is not None:
+            columns = max(1, min(len(shown), (width + self.spacing()) // (self._column + self.spacing())))
+            if self._fills_rows and shown:
+                columns = -(-len(shown) // -(-len(shown) // columns))
             rows_of = [shown[at : at + columns] for at in range(0, len(shown), columns)]
             return [self._row(items, width, len(items) if self._fills_rows else columns) for items in rows_of]
         rows: list[list[tuple[QLayoutItem, int]]] = []

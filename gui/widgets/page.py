@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Qt
+from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QScrollArea, QVBoxLayout, QWidget
 
 from gui import theme
@@ -35,7 +36,7 @@ class Page(QWidget):
         head.addWidget(self.title)
         head.addStretch(1)
         head.addLayout(self.actions)
-        column = _Column(fills=fills)
+        column = self._column = _Column(fills=fills)
         self.body = column.body
         self.scroll_area = QScrollArea()
         self.scroll_area.setWidgetResizable(True)
@@ -48,6 +49,17 @@ class Page(QWidget):
         outer.setSpacing(0)
         outer.addLayout(_limited(head))
         outer.addWidget(self.scroll_area, 1)
+        self.scroll_area.verticalScrollBar().rangeChanged.connect(self._align)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._align()
+
+    def _align(self) -> None:
+        """Lets the column end where the title's row does, whether or not there is a scroll bar."""
+        bar = self.scroll_area.verticalScrollBar()
+        room = self.width() - (bar.sizeHint().width() if bar.maximum() > 0 else 0)
+        self._column.set_right_margin(theme.XL - min(self.width(), MAX_WIDTH) + min(room, MAX_WIDTH))
 
     def set_title(self, title: str) -> None:
         self.title.setText(title)
@@ -62,7 +74,7 @@ class _Column(QWidget):
         inner.setMaximumWidth(MAX_WIDTH)
         self.body = QVBoxLayout()
         self.body.setSpacing(theme.M)
-        inside = QVBoxLayout(inner)
+        inside = self._inside = QVBoxLayout(inner)
         inside.setContentsMargins(theme.XL, theme.XS, theme.XL, theme.XL)
         inside.addLayout(self.body, 1 if fills else 0)
         if not fills:
@@ -72,6 +84,11 @@ class _Column(QWidget):
         across.addWidget(inner, 1)
         # Room at the right of the column on a wide screen: the page stays where the eye left it, at the rail.
         across.addStretch(0)
+
+    def set_right_margin(self, width_px: int) -> None:
+        margins = self._inside.contentsMargins()
+        margins.setRight(width_px)
+        self._inside.setContentsMargins(margins)
 
 
 def _limited(head: QHBoxLayout) -> QHBoxLayout:

@@ -13,7 +13,7 @@ from gui import theme
 from gui.widgets.plot_scale import Point, columns, runs
 from gui.widgets.time_plot import fill_bars, joined, stroke
 
-_HEIGHT = 36
+_HEIGHT = 38
 _FILL_ALPHA = 26
 _COLUMN_PX = 2.0
 
@@ -34,7 +34,7 @@ class Sparkline(QWidget):
         self.update()
 
     def sizeHint(self) -> QSize:
-        return QSize(160, _HEIGHT)
+        return QSize(160, round(_HEIGHT * theme.text_scale()))
 
     def paintEvent(self, event: QPaintEvent) -> None:
         painter = QPainter(self)
