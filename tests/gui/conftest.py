@@ -16,7 +16,6 @@ from PySide6.QtCore import QLocale
 from PySide6.QtWidgets import QApplication
 
 from gui import theme
-from gui.lasting_true import make_true_last
 
 if TYPE_CHECKING:
     from fake_link import FakeLink
@@ -33,7 +32,6 @@ def _import_beside(name: str) -> ModuleType:
     return sys.modules[name]
 
 
-make_true_last()
 _fake_link = _import_beside("fake_link")
 _import_beside("played_worker")
 
