@@ -14,6 +14,7 @@ from PySide6.QtWidgets import QWidget
 from gui import languages
 from gui.main_window import PageEntry
 from gui.viewmodels.settings import SettingsViewModel
+from gui.viewmodels.swarm import SwarmViewModel
 from gui.viewmodels.worker import WorkerViewModel
 from gui.widgets.rail import Place
 from gui.worker_link import WorkerLink
@@ -35,6 +36,8 @@ class Workspace(QObject):
         self.link = link
         self.worker = WorkerViewModel(link, self)
         self.settings = SettingsViewModel(link, settings, self)
+        # From the start: the worker tells who is in the swarm every half minute, and the page should not wait for it.
+        self.swarm = SwarmViewModel(link, self.worker, self)
 
     def entries(self) -> list[PageEntry]:
         """The places of the rail, in their order."""
@@ -75,10 +78,9 @@ class Workspace(QObject):
 
     def _swarm_page(self) -> QWidget:
         from gui.viewmodels.private_swarms import PrivateSwarmsViewModel
-        from gui.viewmodels.swarm import SwarmViewModel
         from gui.widgets.swarm_page import SwarmPage
 
-        return SwarmPage(SwarmViewModel(self.link, self.worker, self), PrivateSwarmsViewModel(self.link, self), None)
+        return SwarmPage(self.swarm, PrivateSwarmsViewModel(self.link, self.worker, self.settings, self), None)
 
     def _history_page(self) -> QWidget:
         from gui.widgets.history_page import HistoryPage

@@ -14,6 +14,8 @@ from typing import TypeVar
 from PySide6.QtCore import QCoreApplication, QObject, Signal
 
 from gui import words
+from gui.viewmodels.settings import SettingsViewModel
+from gui.viewmodels.worker import WorkerViewModel
 from gui.worker_link import WorkerLink
 from volunteer.errors import ConfigurationError
 from volunteer.private_swarms import load_swarm, swarm_names
@@ -59,6 +61,8 @@ class Reading(StrEnum):
     PARTIAL = "partial"
     """It may become one: nothing is wrong so far."""
     BAD = "bad"
+    WEAK = "weak"
+    """It may be used, and leads to nobody."""
     GOOD = "good"
 
 
@@ -82,7 +86,7 @@ def read(text: str) -> ReadInvitation:
         found = read_invitation(text)
     except BadInvitation as error:
         return ReadInvitation(Reading.BAD, str(error))
-    return ReadInvitation(Reading.GOOD, _described(found))
+    return ReadInvitation(Reading.GOOD if found.addresses else Reading.WEAK, _described(found))
 
 
 def name_problem(name: str) -> str:
@@ -125,16 +129,22 @@ class PrivateSwarmsViewModel(QObject):
     """
 
     changed = Signal()
-    served_changed = Signal()
-    """The settings name another private swarm, or the same one with another key."""
 
-    def __init__(self, link: WorkerLink, parent: QObject) -> None:
+    def __init__(self, link: WorkerLink, worker: WorkerViewModel, settings: SettingsViewModel, parent: QObject) -> None:
         super().__init__(parent)
         self._link = link
+        self._worker = worker
+        self._settings = settings
         self.swarms: tuple[PrivateSwarm, ...] | None = None
         self.busy = ""
         self.problem = ""
         self.invitation: ShownInvitation | None = None
+
+    @property
+    def usual_model(self) -> str:
+        """What this computer serves now, to be offered for a new swarm."""
+        status = self._worker.status
+        return status.model if status is not None else self._settings.get("serving.model") or ""
 
     def refresh(self) -> None:
         data_dir = self._link.data_dir
@@ -180,7 +190,7 @@ class PrivateSwarmsViewModel(QObject):
         def finished(result: T) -> None:
             self.busy = ""
             done(result)
-            self.served_changed.emit()
+            self._settings.reload()  # which one is served stands there
             self.refresh()
 
         self._link.run_aside(lambda: work(data_dir), finished, self._failed)

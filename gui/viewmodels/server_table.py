@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from PySide6.QtCore import QAbstractTableModel, QCoreApplication, QModelIndex, QObject, QPersistentModelIndex, Qt
 
@@ -17,9 +16,8 @@ AnyIndex = QModelIndex | QPersistentModelIndex
 _ROOT = QModelIndex()
 
 
-@dataclass(frozen=True)
-class Server:
-    """One row."""
+class Server(NamedTuple):
+    """One row. A named tuple: ten thousand of them are made in one go, in a fifth of the time of a frozen dataclass."""
 
     peer_id: str
     start: int
@@ -81,9 +79,8 @@ class Server:
 class Column(IntEnum):
     SERVER = 0
     MAP = 1
-    BLOCKS = 2
-    SPEED = 3
-    WAY = 4
+    SPEED = 2
+    WAY = 3
 
 
 SERVER_ROLE = Qt.ItemDataRole.UserRole
@@ -164,7 +161,7 @@ class ServerTable(QAbstractTableModel):
                 return _shown(server, column)
             case Qt.ItemDataRole.ToolTipRole:
                 return f"{server.in_words()}\n{server.peer_id}"
-            case Qt.ItemDataRole.TextAlignmentRole if column in (Column.BLOCKS, Column.SPEED):
+            case Qt.ItemDataRole.TextAlignmentRole if column is Column.SPEED:
                 return Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
             case role if role == SERVER_ROLE:
                 return server
@@ -175,7 +172,7 @@ class ServerTable(QAbstractTableModel):
             return None
         column = Column(section)
         if role == Qt.ItemDataRole.TextAlignmentRole:
-            is_number = column in (Column.BLOCKS, Column.SPEED)
+            is_number = column is Column.SPEED
             return (Qt.AlignmentFlag.AlignRight if is_number else Qt.AlignmentFlag.AlignLeft) | (
                 Qt.AlignmentFlag.AlignVCenter
             )
@@ -183,8 +180,7 @@ class ServerTable(QAbstractTableModel):
             return None
         return {
             Column.SERVER: translate("Servers", "Server"),
-            Column.MAP: translate("Servers", "Span"),
-            Column.BLOCKS: translate("Servers", "Blocks"),
+            Column.MAP: translate("Servers", "Blocks"),
             Column.SPEED: translate("Servers", "Tokens/s"),
             Column.WAY: translate("Servers", "Connection"),
         }[column]
@@ -196,8 +192,6 @@ def _shown(server: Server, column: Column) -> str:
             return server.title
         case Column.MAP:
             return ""  # drawn
-        case Column.BLOCKS:
-            return server.blocks
         case Column.SPEED:
             return words.short_number(server.tokens_per_s)
         case Column.WAY:

@@ -186,16 +186,9 @@ class SwarmViewModel(QObject):
         self.changed.emit()
 
     def _server(self, told: SwarmServer) -> Server:
-        return Server(
-            peer_id=told.peer_id,
-            start=told.start,
-            end=told.end,
-            state=told.state,
-            tokens_per_s=told.throughput,
-            name=told.public_name or "",
-            using_relay=told.using_relay,
-            is_own=told.peer_id == self._own[0],
-        )
+        is_own = told.peer_id == self._own[0]
+        name = told.public_name or ""
+        return Server(told.peer_id, told.start, told.end, told.state, told.throughput, name, told.using_relay, is_own)
 
     def _arrange(self) -> None:
         column, descending = self.order

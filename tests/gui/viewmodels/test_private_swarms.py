@@ -2,9 +2,11 @@ import pytest
 from PySide6.QtCore import QObject
 
 from gui.viewmodels.private_swarms import PrivateSwarm, PrivateSwarmsViewModel, Reading, name_problem, read
+from gui.viewmodels.settings import SettingsViewModel
+from gui.viewmodels.worker import WorkerViewModel
 from gui.worker_link import Connection
 from volunteer.private_swarms import create_swarm, load_swarm, save_swarm, swarm_file, with_addresses
-from volunteer.settings import load_settings
+from volunteer.settings import Settings, load_settings
 from volunteer.swarm.swarm_key import write_invitation
 
 ADDRESS = "/ip4/192.0.2.7/tcp/31330/p2p/12D3KooWQ2VQXsX6Sk3hJJx6Y2Jv8kTnYx5jUuWcJ8c8hVhQmJ4n"
@@ -18,9 +20,14 @@ def owner(qapp):
 
 
 @pytest.fixture
-def swarms(link, owner):
+def swarms(link, settings, owner):
     link.become(Connection.OFF)
-    return PrivateSwarmsViewModel(link, owner)
+    return PrivateSwarmsViewModel(link, WorkerViewModel(link, owner), settings, owner)
+
+
+@pytest.fixture
+def settings(link, owner):
+    return SettingsViewModel(link, Settings(), owner)
 
 
 @pytest.fixture
@@ -51,7 +58,8 @@ def test_an_invitation_that_lost_its_end_is_told_at_once(invitation):
 
 def test_an_invitation_without_an_address_is_told(tmp_path):
     swarm = create_swarm(tmp_path, "lab", model=None, revision=None, dht_prefix=None)
-    assert "newer one" in read(write_invitation(swarm)).text
+    found = read(write_invitation(swarm))
+    assert found.reading is Reading.WEAK and "newer one" in found.text
 
 
 def test_names_are_checked_as_they_are_typed():
@@ -66,7 +74,7 @@ def test_a_swarm_is_made_served_and_its_invitation_shown(swarms, tmp_path):
     assert made and not swarms.busy and not swarms.problem
     assert swarms.swarms == (PrivateSwarm("lab", is_served=True, model="bigscience/bloom-560m"),)
     assert swarms.invitation.swarm == "lab"
-    assert read(swarms.invitation.text).reading is Reading.GOOD
+    assert read(swarms.invitation.text).reading is Reading.WEAK
     assert not swarms.invitation.has_ways_in
     swarms.put_away_invitation()
     assert swarms.invitation is None
@@ -83,9 +91,9 @@ def test_what_cannot_be_made_is_told_and_nothing_is_done(swarms):
     assert not swarms.problem
 
 
-def test_joining_serves_the_swarm_of_the_invitation(swarms, invitation, tmp_path, qtbot):
-    with qtbot.waitSignal(swarms.served_changed):
-        swarms.join(invitation, lambda: None)
+def test_joining_serves_the_swarm_of_the_invitation(swarms, settings, invitation, tmp_path):
+    swarms.join(invitation, lambda: None)
+    assert settings.get("serving.private_swarm") == "lab"
     assert [swarm.name for swarm in swarms.swarms] == ["lab"]
     assert load_settings(tmp_path).settings.serving.private_swarm == "lab"
 
@@ -123,3 +131,9 @@ def test_a_key_that_cannot_be_used_is_listed_with_the_reason(swarms, tmp_path):
 def test_the_invitation_of_a_swarm_is_of_its_key(swarms, tmp_path):
     swarms.create("lab", "", lambda: None)
     assert swarms.invitation.text == write_invitation(load_swarm(tmp_path, "lab"))
+
+
+def test_the_model_that_is_served_is_offered_for_a_new_swarm(swarms, link):
+    assert swarms.usual_model == ""
+    link.say(model="bigscience/bloom")
+    assert swarms.usual_model == "bigscience/bloom"
