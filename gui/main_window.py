@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from PySide6.QtCore import QByteArray, QSettings, Qt, Signal
+from PySide6.QtCore import QByteArray, QEvent, QObject, QSettings, Qt, Signal
 from PySide6.QtGui import QCloseEvent
 from PySide6.QtWidgets import QHBoxLayout, QMainWindow, QStackedWidget, QVBoxLayout, QWidget
 
@@ -104,8 +104,7 @@ class PagesView(QWidget):
         self._stack = QStackedWidget(self)
         column = QVBoxLayout()
         column.setSpacing(0)
-        for banner in banners:
-            column.addLayout(_inset(banner))
+        column.addWidget(_BannerStrip(banners))
         column.addWidget(self._stack, 1)
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
@@ -131,9 +130,24 @@ class PagesView(QWidget):
         return self._pages[key]
 
 
-def _inset(banner: Banner) -> QHBoxLayout:
-    """Aligned with what is on the pages; a layout takes no room while all in it is hidden."""
-    row = QHBoxLayout()
-    row.setContentsMargins(theme.XL, theme.M, theme.XL, 0)
-    row.addWidget(banner)
-    return row
+class _BannerStrip(QWidget):
+    """Aligned with what is on the pages, and not there at all while every banner is hidden."""
+
+    def __init__(self, banners: Sequence[Banner]):
+        super().__init__()
+        self._banners = banners
+        column = QVBoxLayout(self)
+        column.setContentsMargins(theme.XL, theme.M, theme.XL, 0)
+        column.setSpacing(theme.S)
+        for banner in banners:
+            column.addWidget(banner)
+            banner.installEventFilter(self)
+        self._follow()
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        if event.type() in (QEvent.Type.ShowToParent, QEvent.Type.HideToParent):
+            self._follow()
+        return super().eventFilter(watched, event)
+
+    def _follow(self) -> None:
+        self.setVisible(any(not banner.isHidden() for banner in self._banners))

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -127,21 +128,35 @@ class WorkerSide:
 
     async def quit(self, done: Call) -> None:
         """Has the worker say goodbye and sees that its process ends; whoever quits wants nothing left behind."""
-        await self._let_go()
-        if not await quit_worker(self._data_dir):
-            self.hurry()
-        if self._process is not None and not await _has_ended(self._process, _LAST_ACTS_S):
-            self.hurry()
-            await _has_ended(self._process, _LAST_ACTS_S)
-        self._process = None
-        self._post(Became(Connection.ENDED))
-        self._post(done)
+        try:
+            await self._see_it_end()
+        finally:
+            self._process = None
+            self._post(Became(Connection.ENDED))
+            self._post(done)
 
     def hurry(self) -> None:
         """Ends the worker without a goodbye; others' sessions go on elsewhere."""
         if self._process is not None:
             with contextlib.suppress(psutil.Error):
                 self._process.kill()
+
+    async def _see_it_end(self) -> None:
+        can_hear = self._client is not None
+        await self._let_go()
+        if not can_hear:
+            self._terminate()
+        elif not await quit_worker(self._data_dir):
+            self.hurry()
+        if self._process is not None and not await _has_ended(self._process, _LAST_ACTS_S):
+            self.hurry()
+            await _has_ended(self._process, _LAST_ACTS_S)
+
+    def _terminate(self) -> None:
+        """For a worker that has only just been started: it hears signals before it listens."""
+        if self._process is not None:
+            with contextlib.suppress(psutil.Error):
+                self._process.terminate()
 
     async def _let_go(self) -> None:
         for task in self._tasks:
@@ -211,9 +226,12 @@ def _process(pid: int) -> psutil.Process | None:
 
 
 async def _has_ended(process: psutil.Process, timeout_s: float) -> bool:
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(timeout_s):
-            while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:  # noqa: ASYNC110
-                await asyncio.sleep(_POLL_S)
+    deadline_s = time.monotonic() + timeout_s
+    while time.monotonic() < deadline_s:
+        try:
+            if not process.is_running() or process.status() == psutil.STATUS_ZOMBIE:
+                return True
+        except psutil.NoSuchProcess:  # between the two questions
             return True
+        await asyncio.sleep(_POLL_S)
     return False
