@@ -148,6 +148,8 @@ class Desk(QObject):
             banners.insert(0, self._practice_banner())
         view = PagesView(self._shown.entries(), self._shown.worker, banners)
         view.shown.connect(lambda key: self._memory.setValue("window/page", key))
+        self._shown.page_wanted.connect(view.show_page)
+        view.shown.connect(lambda key: banner.page_tells_all(key == "home"))
         view.show_page(view.known(str(self._memory.value("window/page"))))
         view.rail.focus()
         return view

@@ -9,6 +9,7 @@ import contextlib
 import dataclasses
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from PySide6.QtCore import QObject
@@ -74,7 +75,15 @@ class Practice(QObject):
     def end(self, done: Callable[[], None]) -> None:
         """Ends both workers, deletes what they wrote, then calls `done`."""
         self._is_over = True
-        self.link.quit_worker(lambda: self._second.quit_worker(lambda: self._clean_up(done)))
+        running = {self.link, self._second}
+
+        def ended(link: WorkerLink) -> None:
+            running.discard(link)
+            if not running:
+                self._clean_up(done)
+
+        for link in tuple(running):
+            link.quit_worker(partial(ended, link))
 
     def hurry(self) -> None:
         """Ends both at once."""
@@ -87,7 +96,7 @@ class Practice(QObject):
         self._second.close()
 
     def _prepare(self) -> None:
-        """What a practice left that was killed is nobody's any more; a worker of it that still runs is kept."""
+        """A worker that was left by a killed window is kept, and goes on with the settings that it has."""
         save_settings(self.link.data_dir, self.settings)
 
     def _begin(self) -> None:

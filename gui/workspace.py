@@ -8,7 +8,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QObject
+from PySide6.QtCore import QObject, Signal
 from PySide6.QtWidgets import QWidget
 
 from gui import languages
@@ -29,7 +29,12 @@ class Workspace(QObject):
     """
     Args:
         settings: of the worker, as the window begins with them.
+
+    Signals:
+        page_wanted: one page leads to another, named by its key.
     """
+
+    page_wanted = Signal(str)
 
     def __init__(self, link: WorkerLink, settings: Settings, parent: QObject | None):
         super().__init__(parent)
@@ -74,7 +79,9 @@ class Workspace(QObject):
         from gui.widgets.chat.chat_page import ChatPage
 
         chat = ChatViewModel(self.link, self.worker, self.settings, self)
-        return ChatPage(chat, ConversationsViewModel(self.link, self), None)
+        page = ChatPage(chat, ConversationsViewModel(self.link, self))
+        page.model_wanted.connect(lambda: self.page_wanted.emit("settings"))
+        return page
 
     def _swarm_page(self) -> QWidget:
         from gui.viewmodels.private_swarms import PrivateSwarmsViewModel
@@ -85,7 +92,7 @@ class Workspace(QObject):
     def _history_page(self) -> QWidget:
         from gui.widgets.history_page import HistoryPage
 
-        return HistoryPage(self._history, None)
+        return HistoryPage(self._history)
 
     def _settings_page(self) -> QWidget:
         from gui.viewmodels.about import AboutViewModel

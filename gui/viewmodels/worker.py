@@ -12,6 +12,7 @@ from PySide6.QtCore import QCoreApplication, QObject, Signal
 
 from gui import words
 from gui.worker_link import Connection, WorkerLink
+from gui.worker_words import translated, translated_status
 from volunteer.control.lifecycle import Mode, State
 from volunteer.control.messages import Command, Finish, Pause, Resume, Sample, SetMode, Status
 
@@ -166,7 +167,7 @@ class WorkerViewModel(QObject):
 
     @property
     def connection_reason(self) -> str:
-        return self._link.connection_reason
+        return translated(self._link.connection_reason)
 
     @property
     def restart_delay_s(self) -> float | None:
@@ -285,14 +286,14 @@ class WorkerViewModel(QObject):
         self._link.quit_worker(done)
 
     def _ask(self, command: Command) -> None:
-        self._link.send(command, self._take_answer, self.refused.emit)
+        self._link.send(command, self._take_answer, lambda text: self.refused.emit(translated(text)))
 
     def _take_answer(self, result: Any) -> None:
         """Each of these is answered with the status that it led to."""
         self._take_status(Status.model_validate(result))
 
     def _take_status(self, status: Status) -> None:
-        self.status = status
+        self.status = translated_status(status)
         self.changed.emit()
 
     def _take_sample(self, sample: Sample) -> None:

@@ -23,7 +23,13 @@ class WorkerBanner(Banner):
         super().__init__(parent)
         self._worker = worker
         self._crash = ""
+        self._is_told = False
         worker.changed.connect(self._show)
+        self._show()
+
+    def page_tells_all(self, tells: bool) -> None:
+        """The page that is looked at says what keeps the worker from running, and offers what this would."""
+        self._is_told = tells
         self._show()
 
     def take_report(self, text: str) -> None:
@@ -45,6 +51,8 @@ class WorkerBanner(Banner):
             case Connection.RESTARTING:
                 self._crash = self._worker.connection_reason
                 self._say("warn", f"{self._crash} {self._when()}")
+            case Connection.GAVE_UP if self._is_told:
+                self.hide()
             case Connection.GAVE_UP:
                 self._crash = ""
                 self._say("bad", self._worker.connection_reason, retry=True)
