@@ -162,7 +162,15 @@ class WorkerLink(QObject):
                 case Became():
                     self._become(happening)
                 case call if callable(call):
-                    call()
+                    self._call(call)
+
+    @staticmethod
+    def _call(call: Callable[[], None]) -> None:
+        """A fault in what one page does with an answer must not cost others theirs."""
+        try:
+            call()
+        except Exception:
+            logger.exception("An answer of the worker could not be shown")
 
     def _become(self, became: Became) -> None:
         self.connection = became.connection

@@ -12,7 +12,20 @@ from typing import Any
 
 from volunteer.control.channel import ControlServer, Peer
 from volunteer.control.lifecycle import Mode, State
-from volunteer.control.messages import Done, Finish, Pause, Quit, Resume, Status, StatusChanged, Subscribe
+from volunteer.control.messages import (
+    ChatCommand,
+    Done,
+    Finish,
+    GetHistory,
+    Pause,
+    Quit,
+    Resume,
+    SetSetting,
+    Status,
+    StatusChanged,
+    Subscribe,
+)
+from volunteer.errors import Unavailable
 
 
 def command(data_dir: Path, lingers_s: float = 0.0) -> list[str]:
@@ -38,6 +51,8 @@ class Play:
                 self.over.set()
             case Subscribe():
                 peer.topics = command.topics
+            case GetHistory() | ChatCommand() | SetSetting():
+                raise Unavailable("This is only played.")
         peer.post(StatusChanged(status=self.status))
         return Done(id=command.id, result=self.status.model_dump(mode="json"))
 

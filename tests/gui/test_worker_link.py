@@ -135,6 +135,17 @@ def test_answers_and_refusals_come_back_in_the_gui_thread(qtbot: QtBot, link: Wo
     assert sorted(heard) == [("done", "paused", main), ("refused", "There is nothing to resume.", main)]
 
 
+def test_a_fault_with_one_answer_costs_nobody_else_theirs(
+    qtbot: QtBot, link: WorkerLink, worker: Worker, caplog: pytest.LogCaptureFixture
+) -> None:
+    connected(qtbot, link)
+    heard: list[Any] = []
+    link.send(Pause(), lambda result: heard.append(result["no such field"]))
+    link.send(Pause(), heard.append)
+    qtbot.waitUntil(lambda: len(heard) == 1)
+    assert "no such field" in caplog.text
+
+
 def test_without_a_worker_a_command_is_refused(qtbot: QtBot, link: WorkerLink) -> None:
     heard: list[str] = []
     link.send(Pause(), refused=heard.append)
