@@ -301,7 +301,7 @@ class TimePlot(QWidget):
 
     def _paint_curves(self, painter: QPainter, area: QRectF) -> None:
         painter.save()
-        painter.setClipRect(area.adjusted(0, -2, 2, 1))
+        painter.setClipRect(area.adjusted(0, -2, 2, 1).toAlignedRect())  # whole pixels: others cost a mask
         curves = self._curves(area)
         colors = [QColor(color) for color in _repeated(plot_colors(), len(curves))]
         # The first curve is on top. With several, the fill of one would hide the others.
