@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
 
-from PySide6.QtCore import QDate, QEvent, QLineF, QLocale, QPointF, QRectF, QSize, Qt
+from PySide6.QtCore import QDate, QEvent, QLineF, QLocale, QPointF, QRect, QRectF, QSize, Qt
 from PySide6.QtGui import (
     QColor,
     QEnterEvent,
@@ -342,13 +342,14 @@ def joined(points: list[QPointF]) -> list[QLineF]:
 
 
 def fill_bars(painter: QPainter, bars: list[QRectF], color: QColor, alpha: int) -> None:
-    """Bars that touch, in one thin colour: with smooth edges each would show."""
+    """Bars that touch, in one thin colour: with smooth edges, or edges rounded one by one, each would show."""
     thin = QColor(color)
     thin.setAlpha(alpha)
     painter.setRenderHint(QPainter.RenderHint.Antialiasing, False)
     painter.setPen(Qt.PenStyle.NoPen)
     painter.setBrush(thin)
-    painter.drawRects(bars)
+    edges = [(round(bar.left()), round(bar.top()), round(bar.right()), round(bar.bottom())) for bar in bars]
+    painter.drawRects([QRect(left, top, right - left, bottom - top) for left, top, right, bottom in edges])
     painter.setRenderHint(QPainter.RenderHint.Antialiasing)
 
 
