@@ -59,7 +59,7 @@ class Workspace(QObject):
         from gui.viewmodels.first_run import FirstRunViewModel
         from gui.widgets.first_run import FirstRun
 
-        return FirstRun(FirstRunViewModel(self.link, self.settings, self), None)
+        return FirstRun(FirstRunViewModel(self.link, self.settings, self))
 
     @cached_property
     def _history(self) -> HistoryViewModel:
@@ -98,6 +98,7 @@ class Workspace(QObject):
         from gui.viewmodels.about import AboutViewModel
         from gui.viewmodels.autostart import AutostartViewModel
         from gui.viewmodels.doctor import DoctorViewModel
+        from gui.viewmodels.endpoint_key import EndpointKeyViewModel
         from gui.viewmodels.logs import LogsViewModel
         from gui.viewmodels.setting_forms import Choice
         from gui.viewmodels.settings_form import SettingsFormViewModel
@@ -110,5 +111,6 @@ class Workspace(QObject):
             DoctorViewModel(self.link, self),
             AboutViewModel(self.link, self),
             AutostartViewModel(self.link, self),
+            EndpointKeyViewModel(self.link, self.worker, self.settings, self),
             None,
         )
