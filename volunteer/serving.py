@@ -183,6 +183,7 @@ async def serve(
     served = served or Served()
     async with SwarmNode(node_options) as node, ComputeThread() as compute:
         node.admits = lambda caller: caller == served.owner or options.peers.may_knock(caller)
+        node.traffic = served.traffic
         on_event(Listening(node.peer_id, tuple(await node.maddrs())))
         plan = await plan_blocks(
             node,
@@ -273,6 +274,7 @@ class _Stay:
             may_move=self.balancer is not None,
             on_reach=lambda reach, advice: self.on_event(Reachable(reach.value, advice)),
             on_servers=self.on_servers,
+            on_seen=self.served.note_seen,
         )
         try:
             await announcer.joining()

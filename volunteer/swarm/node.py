@@ -64,6 +64,7 @@ from volunteer.swarm.rpc import (
 from volunteer.swarm.sealed_records import SealedRecords
 from volunteer.swarm.signed_records import is_signed, sign_record
 from volunteer.swarm.swarm_key import SwarmKey
+from volunteer.swarm.traffic import Traffic
 
 logger = logging.getLogger(__name__)
 
@@ -153,6 +154,8 @@ class SwarmNode:
         self._gate: SwarmGate | None = None
         self.admits: Callable[[str], bool] = options.peers.may_knock
         """Whether a caller is listened to, by its peer id. Its account is known only from what it says."""
+        self.traffic = Traffic()
+        """Counts calls; may be exchanged for one that counts several nodes."""
         self._guard = RecordGuard(None if options.swarm_key is None else SealedRecords(options.swarm_key))
         self._identity: Identity | None = None
         self.is_serving = False
@@ -385,13 +388,16 @@ class SwarmNode:
             async with asyncio.timeout(timeout_s):
                 reader, writer = await self._stream_to(PeerID.from_base58(peer_id), method)
         if self._gate is None:
-            return MessageStream(reader, writer, max_message_bytes=_CLIENT_MESSAGE_BYTES, pacer=self._pacer)
+            return MessageStream(
+                reader, writer, max_message_bytes=_CLIENT_MESSAGE_BYTES, pacer=self._pacer, traffic=self.traffic
+            )
         return GatedStream(
             reader,
             writer,
             max_message_bytes=_CLIENT_MESSAGE_BYTES,
             peer_id=peer_id,
             pacer=self._pacer,
+            traffic=self.traffic,
             gate=self._gate,
         )
 
@@ -414,10 +420,13 @@ class SwarmNode:
     async def call(self, peer_id: str, method: str, request: Any, response_type: Any, *, timeout_s: float) -> Any:
         """One unary RPC. Raises RemoteError with the peer's text, or PeerLost."""
         with peer_errors():
+            self.traffic.sent_bytes += request.ByteSize()
             async with asyncio.timeout(timeout_s):
-                return await self._p2p.call_protobuf_handler(
+                response = await self._p2p.call_protobuf_handler(
                     PeerID.from_base58(peer_id), method, request, response_type
                 )
+            self.traffic.received_bytes += response.ByteSize()
+            return response
 
     async def is_alive(self, peer_id: str, *, timeout_s: float) -> bool:
         """Whether the program at the other end answers a server's simplest RPC, with whatever it may be.
@@ -507,9 +516,11 @@ class SwarmNode:
     def _unary(self, handler: UnaryHandler) -> Callable[[Any, Any], Awaitable[Any]]:
         async def run(request: Any, context: Any) -> Any:
             caller = context.remote_id.to_base58()
+            self.traffic.received_bytes += request.ByteSize()
             self._forget_given_up_calls()
             try:
                 response = await handler(request, caller)
+                self.traffic.sent_bytes += response.ByteSize()
                 await self._pacer.spend(response.ByteSize())
                 return response
             except asyncio.CancelledError:
@@ -541,7 +552,13 @@ class SwarmNode:
                 task.add_done_callback(self._streams.discard)
             caller = info.peer_id.to_base58()
             stream = MessageStream(
-                reader, writer, max_message_bytes=max_message_bytes, inbox=inbox, peer_id=caller, pacer=self._pacer
+                reader,
+                writer,
+                max_message_bytes=max_message_bytes,
+                inbox=inbox,
+                peer_id=caller,
+                pacer=self._pacer,
+                traffic=self.traffic,
             )
             try:
                 await handler(stream, caller)
