@@ -42,6 +42,7 @@ from volunteer.swarm.gate import GatedDaemon, GatedStream, SwarmGate
 from volunteer.swarm.known_peers import KnownPeers
 from volunteer.swarm.pacer import Pacer
 from volunteer.swarm.peer_lists import PeerLists
+from volunteer.swarm.pending_calls import PendingCalls
 from volunteer.swarm.record_guard import RecordGuard
 from volunteer.swarm.records import ServerInfo, ServerRecord, block_uid, servers_from_blocks, to_wire
 from volunteer.swarm.rpc import (
@@ -76,6 +77,8 @@ _UNCLAIMED_S = 10.0
 """A daemon to which nobody opens a connection for so long ends: its program was killed while it started."""
 _CONNECT_TIMEOUT_S = 10.0
 _GOODBYE_S = 5.0
+_SHUTDOWN_S = 3.0
+"""For hivemind to end by itself; then its daemon is killed."""
 _ASKED_FOR_RECORD = 5
 """Of the peers nearest to a key, as many as hivemind stores a record at."""
 _DIAL_BACK_TIMEOUT_S = 45.0
@@ -228,6 +231,8 @@ class SwarmNode:
             startup_timeout=_DAEMON_START_TIMEOUT_S,
             idle_timeout=_UNCLAIMED_S,
         )
+        control = self._p2p._client.control
+        control._pending_calls = PendingCalls(control._pending_calls)
         if options.swarm_key is not None:
             await self._close_off(options.swarm_key)
         self._dht = await DHTNode.create(
@@ -587,11 +592,13 @@ class SwarmNode:
         if self._gate is not None:
             self._gate.close()
         if self._dht is not None:
-            await self._dht.shutdown()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_SHUTDOWN_S):
+                    await self._dht.shutdown()
         if self._p2p is not None:
             child = self._p2p._child
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(3.0):
+                async with asyncio.timeout(_SHUTDOWN_S):
                     await self._p2p.shutdown()
             if child is not None and child.returncode is None:
                 child.kill()
