@@ -122,6 +122,11 @@ class ChatViewModel(QObject):
         return status.model if status is not None and status.model else self._settings.settings.serving.model or ""
 
     @property
+    def private_swarm(self) -> str | None:
+        """Its name; None where everybody can join."""
+        return self._settings.settings.serving.private_swarm
+
+    @property
     def own_peer_id(self) -> str | None:
         return self._worker.status.peer_id if self._worker.status is not None else None
 
@@ -251,8 +256,7 @@ class ChatViewModel(QObject):
         self.problem = self._held_text = ""
 
     def _wants_notice(self) -> bool:
-        settings = self._settings.settings
-        return not (self._has_agreed or settings.app.chat_notice_seen or settings.serving.private_swarm)
+        return not (self._has_agreed or self._settings.settings.app.chat_notice_seen or self.private_swarm)
 
     def _create(self, text: str) -> None:
         visit, options = self._visit, self._new_options

@@ -21,7 +21,7 @@ class Kind(StrEnum):
     CODE = "code"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Segment:
     """A part of an answer.
 

@@ -68,7 +68,7 @@ def figures_in_words(figures: Figures) -> tuple[str, ...]:
         first = words.duration(round(figures.first_token_s, 1))
         found.append(translate("RouteStrip", "first token {duration}").format(duration=first))
     if figures.tokens:
-        found.append(translate("RouteStrip", "%n token(s)", None, figures.tokens))
+        found.append(translate("RouteStrip", "%Ln tokens", "", figures.tokens))
     if figures.spent_points:
         points = words.short_number(figures.spent_points)
         found.append(translate("RouteStrip", "{number} points").format(number=points))
