@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from PySide6.QtCore import Qt, QTimer, QUrl, Signal
+from PySide6.QtCore import QSize, Qt, QTimer, QUrl, Signal
 from PySide6.QtGui import QDesktopServices, QGuiApplication, QKeySequence, QResizeEvent, QShortcut, QShowEvent
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QLayout, QStackedWidget, QVBoxLayout, QWidget
 
 from gui import theme
 from gui.viewmodels.chat import ChatViewModel, Page
@@ -115,6 +115,7 @@ class ChatPage(QWidget):
         inside.addLayout(across)
         self._pane_line, self._sheet_line = UprightLine(), UprightLine()
         outer = QHBoxLayout(self)
+        outer.setSizeConstraint(QLayout.SizeConstraint.SetNoConstraint)
         outer.setContentsMargins(0, 0, 0, 0)
         outer.setSpacing(0)
         outer.addWidget(self.pane)
@@ -122,6 +123,10 @@ class ChatPage(QWidget):
         outer.addWidget(self.main, 1)
         outer.addWidget(self._sheet_line)
         outer.addWidget(self.sheet)
+
+    def minimumSizeHint(self) -> QSize:
+        """Of the messages alone: the panes at their sides give way when it becomes narrow."""
+        return self.main.minimumSizeHint()
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)

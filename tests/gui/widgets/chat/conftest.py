@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from PySide6.QtTest import QTest
 from pytestqt.qtbot import QtBot
 
 from gui.viewmodels.chat import ChatViewModel
@@ -31,6 +32,8 @@ def open_page(link: FakeLink, qtbot: QtBot) -> Callable[..., ChatPage]:
         qtbot.addWidget(page)
         page.resize(width, height)
         page.show()
+        page.activateWindow()
+        QTest.qWaitForWindowActive(page)
         return page
 
     return made
