@@ -112,7 +112,7 @@ _SENTENCES = (
 
 def translated(text: str) -> str:
     """The sentence in the language of the window, with its full stop or without, as it came."""
-    for pattern, template in _known():
+    for pattern, template in _known() if text else ():
         found = pattern.fullmatch(text)
         if found is None:
             found = pattern.fullmatch(text.removesuffix("."))
