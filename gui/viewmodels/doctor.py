@@ -37,7 +37,8 @@ class Finding:
         return " ".join(part for part in (f"{self.title}: {self.word}.", self.text, self.advice) if part)
 
 
-_GRAVEST_FIRST = (State.BAD, State.WARN, State.UNKNOWN, State.GOOD)
+_GRAVEST_FIRST = (State.BAD, State.WARN, State.GOOD, State.UNKNOWN)
+"""What cannot be told is no reason to worry."""
 
 
 def findings(checks: list[Check]) -> tuple[Finding, ...]:
