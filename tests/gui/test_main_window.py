@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 from fake_link import FakeLink
 from PySide6.QtCore import QSettings, Qt
-from PySide6.QtWidgets import QApplication, QLabel, QWidget
+from PySide6.QtWidgets import QAbstractButton, QApplication, QLabel, QWidget
 from pytestqt.qtbot import QtBot
 
+from gui import theme
 from gui.main_window import LEAST_SIZE, MainWindow, PageEntry, PagesView
 from gui.viewmodels.worker import WorkerViewModel
 from gui.widgets.banner import Banner
@@ -144,3 +145,16 @@ def test_a_minimised_window_comes_back_to_the_front(window: MainWindow) -> None:
     window.come_to_front()
     assert not window.isMinimized()
     assert window.isVisible()
+
+
+def test_no_word_of_the_rail_is_cut_off_however_large_text_is(
+    qtbot: QtBot, qapp: QApplication, view: PagesView
+) -> None:
+    view.show_page("home")
+    view.resize(*LEAST_SIZE)
+    view.show()
+    before = view.rail.width()
+    theme.apply(qapp, "light", 2.0)
+    qtbot.waitUntil(lambda: view.rail.width() > before)
+    items = [item for item in view.rail.findChildren(QAbstractButton) if item.isVisible()]
+    assert all(item.width() >= item.sizeHint().width() for item in items)
