@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from PySide6.QtCore import QObject, QSettings, QTimer, Signal
+from PySide6.QtGui import QKeySequence, QShortcut
 from PySide6.QtWidgets import QApplication, QWidget
 
 from gui.appearance import Appearance
@@ -55,6 +56,8 @@ class Desk(QObject):
         self._goodbye: Goodbye | None = None
         self.window = MainWindow(self._memory)
         self.window.close_wanted.connect(self._close)
+        QShortcut(QKeySequence(QKeySequence.StandardKey.Quit), self.window).activated.connect(self.quit)
+        QShortcut(QKeySequence(QKeySequence.StandardKey.Close), self.window).activated.connect(self.window.close)
         self._own = Workspace(WorkerLink(data_dir, self, command=command), settings, self)
         self._own.settings.changed.connect(self._settings_changed)
         self._shown = self._own
