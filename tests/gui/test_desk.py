@@ -53,25 +53,25 @@ def make_desk(qtbot: QtBot, qapp: QApplication, tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(Workspace, "first_run", lambda _: FirstRun("first run"))
     monkeypatch.setattr(Tray, "is_there", staticmethod(lambda: True))
     monkeypatch.setattr("gui.worker_link.worker_command", played_worker.command)  # of practice mode
-    made: list[Desk] = []
+    made: list[tuple[Desk, list[bool]]] = []
 
     def make(*, hidden: bool = False, lingers_s: float = 0.0, **app: object) -> Desk:
         settings = Settings(app=AppSettings(**({"consented": True, "theme": "light"} | app)))  # type: ignore[arg-type]
         save_settings(tmp_path, settings)
         desk = Desk(qapp, tmp_path, settings, played_worker.command(tmp_path, lingers_s))
-        made.append(desk)
+        over: list[bool] = []
+        desk.over.connect(lambda: over.append(True))
+        made.append((desk, over))
         desk.open(hidden=hidden)
         return desk
 
     yield make
-    for desk in made:
-        over: list[bool] = []
-        desk.over.connect(lambda over=over: over.append(True))
-        if desk.window.isVisible() or desk.workspace.link.connection is not Connection.ENDED:
+    for desk, over in made:
+        if not over:
             desk.quit()
-            if not over:
-                desk.quit()
-            qtbot.waitUntil(lambda over=over: bool(over), timeout=20_000)
+        if not over:
+            desk.quit()
+        qtbot.waitUntil(lambda over=over: bool(over), timeout=20_000)
         desk.deleteLater()
 
 
