@@ -78,7 +78,7 @@ class Workspace(QObject):
         from gui.viewmodels.conversations import ConversationsViewModel
         from gui.widgets.chat.chat_page import ChatPage
 
-        chat = ChatViewModel(self.link, self.worker, self.settings, self)
+        chat = ChatViewModel(self.link, self.worker, self.settings, self.swarm, self)
         page = ChatPage(chat, ConversationsViewModel(self.link, self))
         page.model_wanted.connect(lambda: self.page_wanted.emit("settings"))
         return page

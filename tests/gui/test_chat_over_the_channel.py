@@ -21,6 +21,7 @@ from gui.viewmodels.chat import ChatViewModel
 from gui.viewmodels.chat_values import AnswerState
 from gui.viewmodels.conversations import ConversationsViewModel
 from gui.viewmodels.settings import SettingsViewModel
+from gui.viewmodels.swarm import SwarmViewModel
 from gui.viewmodels.worker import WorkerViewModel
 from gui.widgets.chat.chat_page import ChatPage
 from gui.worker_link import Connection, WorkerLink
@@ -133,7 +134,9 @@ def worker(tmp_path: Path) -> Iterator[ChattingWorker]:
 def page(qtbot: QtBot, tmp_path: Path) -> Iterator[ChatPage]:
     owner = QObject()
     link = WorkerLink(tmp_path, owner, command=[sys.executable, "-c", "raise SystemExit(3)"])
-    chat = ChatViewModel(link, WorkerViewModel(link, owner), SettingsViewModel(link, SEEN, owner), owner)
+    worker = WorkerViewModel(link, owner)
+    swarm = SwarmViewModel(link, worker, owner)
+    chat = ChatViewModel(link, worker, SettingsViewModel(link, SEEN, owner), swarm, owner)
     made = ChatPage(chat, ConversationsViewModel(link, owner))
     qtbot.addWidget(made)
     made.resize(960, 640)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from PySide6.QtCore import QSize, Qt, QTimer, QUrl, Signal
 from PySide6.QtGui import QDesktopServices, QGuiApplication, QKeySequence, QResizeEvent, QShortcut, QShowEvent
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QLayout, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QLayout, QScrollArea, QStackedWidget, QVBoxLayout, QWidget
 
 from gui import theme
 from gui.viewmodels.chat import ChatViewModel, Page
@@ -88,7 +88,8 @@ class ChatPage(QWidget):
 
     def _lay_out(self) -> None:
         self.stack = QStackedWidget()
-        for each in (self.messages, self.first, self.no_worker, self.loading):
+        self._no_worker_area = _scrolled(self.no_worker)
+        for each in (self.messages, self.first, self._no_worker_area, self.loading):
             self.stack.addWidget(each)
         bottom = QVBoxLayout()
         bottom.setSpacing(theme.S)
@@ -97,7 +98,7 @@ class ChatPage(QWidget):
         column = QWidget()
         column.setMaximumWidth(round(COLUMN_PX * max(1.0, theme.text_scale())) + 2 * theme.M)
         column.setLayout(bottom)
-        bottom.setContentsMargins(theme.M, 0, theme.M, theme.S)
+        bottom.setContentsMargins(theme.M, theme.S, theme.M, theme.S)
         across = QHBoxLayout()
         # The column of the messages is narrower by their scroll bar.
         bar_px = self.messages.verticalScrollBar().sizeHint().width()
@@ -277,7 +278,7 @@ class ChatPage(QWidget):
         shown = {
             Page.TALK: self.messages,
             Page.NEW: self.first,
-            Page.NO_WORKER: self.no_worker,
+            Page.NO_WORKER: self._no_worker_area,
             Page.LOADING: self.loading,
         }
         self.stack.setCurrentWidget(shown[page])
@@ -293,6 +294,18 @@ def _level_line() -> QFrame:
     line = QFrame()
     line.setObjectName("Line")
     return line
+
+
+def _scrolled(widget: QWidget) -> QScrollArea:
+    """Asks for no more height than there is."""
+    area = QScrollArea()
+    area.setWidgetResizable(True)
+    area.setFrameShape(QFrame.Shape.NoFrame)
+    area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+    area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+    widget.setObjectName("PageBody")
+    area.setWidget(widget)
+    return area
 
 
 def _limit(widget: QWidget, width_px: int | None) -> None:

@@ -18,6 +18,8 @@ _WEEK = 7
 
 Index = QModelIndex | QPersistentModelIndex
 
+translate = QCoreApplication.translate
+
 
 class ConversationLines(QStyledItemDelegate):
     def sizeHint(self, option: QStyleOptionViewItem, index: Index) -> QSize:
@@ -68,13 +70,17 @@ class ConversationLines(QStyledItemDelegate):
         if entry.excerpt:
             painter.drawText(below, Qt.TextFlag.TextWordWrap, entry.excerpt)
         else:
-            said = _tr("Answering…") if index.data(ConversationList.IS_ANSWERED) else when(entry.conversation.updated)
+            said = (
+                translate("ConversationLines", "Answering…")
+                if index.data(ConversationList.IS_ANSWERED)
+                else when(entry.conversation.updated)
+            )
             painter.drawText(below, Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft, said)
 
     def createEditor(self, parent: QWidget, option: QStyleOptionViewItem, index: Index) -> QWidget:
         editor = QLineEdit(parent)
         editor.setMaxLength(200)
-        editor.setAccessibleName(_tr("Title of the chat"))
+        editor.setAccessibleName(translate("ConversationLines", "Title of the chat"))
         return editor
 
     def updateEditorGeometry(self, editor: QWidget, option: QStyleOptionViewItem, index: Index) -> None:
@@ -90,7 +96,7 @@ def when(changed_s: float, now: datetime.datetime | None = None) -> str:
     if days <= 0:
         return words.time_of_day(changed_s)
     if days == 1:
-        return _tr("Yesterday")
+        return translate("ConversationLines", "Yesterday")
     if days < _WEEK:
         return QLocale().dayName(then.isoweekday())
     return words.date(changed_s)
@@ -105,7 +111,3 @@ def _second_font(font: QFont) -> QFont:
     smaller = QFont(font)
     smaller.setPointSizeF(font.pointSizeF() * _SECOND_SHARE)
     return smaller
-
-
-def _tr(text: str) -> str:
-    return QCoreApplication.translate("ConversationLines", text)

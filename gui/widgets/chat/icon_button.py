@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from PySide6.QtCore import QSize
+from PySide6.QtCore import QEvent, QSize
 from PySide6.QtGui import QPaintEvent
 from PySide6.QtWidgets import QToolButton, QWidget
 
+from gui import theme
 from gui.icons import icon
 
 _ICON_PX = 16
@@ -27,7 +28,8 @@ class IconButton(QToolButton):
         super().__init__(parent)
         self._color = color
         self._is_hidden_at_rest = False
-        self.setIconSize(QSize(icon_px, icon_px))
+        self._icon_px = icon_px
+        self._fit()
         self.show_as(icon_name, name)
         self.clicked.connect(lambda: on_click())
 
@@ -41,6 +43,16 @@ class IconButton(QToolButton):
         if is_hidden != self._is_hidden_at_rest:
             self._is_hidden_at_rest = is_hidden
             self.update()
+
+    def changeEvent(self, event: QEvent) -> None:
+        super().changeEvent(event)
+        if event.type() is QEvent.Type.FontChange:
+            self._fit()
+
+    def _fit(self) -> None:
+        """As large beside large text as beside text of the usual size."""
+        side = round(self._icon_px * theme.text_scale())
+        self.setIconSize(QSize(side, side))
 
     def paintEvent(self, event: QPaintEvent) -> None:
         if not self._is_hidden_at_rest or self.hasFocus() or self.underMouse():

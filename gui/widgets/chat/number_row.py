@@ -27,7 +27,7 @@ class NumberRow(QWidget):
         self.field = field
         name = QLabel(label(field))
         self._input: _Number | _Seed = _Seed(unset) if field is SEED else _Number(field, unset)
-        self._input.setFixedWidth(_FIELD_PX)
+        self._input.setFixedWidth(round(_FIELD_PX * max(1.0, theme.text_scale())))
         self._input.setAccessibleName(label(field))
         self._input.setAccessibleDescription(explanation(field))
         self._input.changed.connect(self.changed)
@@ -56,6 +56,7 @@ class _Number(QDoubleSpinBox):
     def __init__(self, field: SamplingField, unset: str):
         super().__init__()
         self._has_unset = bool(unset)
+        self.lineEdit().setTextMargins(theme.S - 2, 0, 0, 0)  # a style sheet does not reach in there
         self.setDecimals(field.decimals)
         self.setSingleStep(field.step)
         # What stands for no choice is one step below the least.

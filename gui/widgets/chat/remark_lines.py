@@ -41,12 +41,12 @@ class RemarkLines(QWidget):
         return True
 
     def height_for(self, width: int) -> int:
-        left = _ICON_PX + theme.S
         y = 0
         for mark, label in self._lines[: len(self._shown)]:
-            height = max(_ICON_PX, label.heightForWidth(width - left))
+            left = mark.width() + theme.S
+            height = max(mark.height(), label.heightForWidth(width - left))
             line_px = label.fontMetrics().height()
-            mark.move(0, y + max(0, (line_px - _ICON_PX) // 2))
+            mark.move(0, y + max(0, (line_px - mark.height()) // 2))
             label.setGeometry(left, y, width - left, height)
             y += height + theme.XS
         return y

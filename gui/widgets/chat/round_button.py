@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from PySide6.QtCore import QPointF, QRect, QSize, Qt
+from PySide6.QtCore import QEvent, QPointF, QRect, QSize, Qt
 from PySide6.QtGui import QColor, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QToolButton, QWidget
 
@@ -19,7 +19,7 @@ _HOVER = 0.15
 class RoundButton(QToolButton):
     def __init__(self, icon_name: str, name: str, look: Look, parent: QWidget | None = None):
         super().__init__(parent)
-        self.setFixedSize(QSize(_PX, _PX))
+        self._fit()
         self.show_as(icon_name, name, look)
 
     def show_as(self, icon_name: str, name: str, look: Look) -> None:
@@ -29,6 +29,16 @@ class RoundButton(QToolButton):
         self.setToolTip(name)
         self.update()
 
+    def changeEvent(self, event: QEvent) -> None:
+        super().changeEvent(event)
+        if event.type() is QEvent.Type.FontChange:
+            self._fit()
+
+    def _fit(self) -> None:
+        """As large beside large text as beside text of the usual size."""
+        side = round(_PX * theme.text_scale())
+        self.setFixedSize(QSize(side, side))
+
     def paintEvent(self, event: QPaintEvent) -> None:
         colors = theme.current()
         ground, stroke, edge = self._colors()
@@ -36,7 +46,7 @@ class RoundButton(QToolButton):
             ground = theme.mixed(ground, colors.secondary, _HOVER)
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        centre, radius = QPointF(_PX / 2, _PX / 2), _PX / 2 - 3
+        centre, radius = QPointF(self.width() / 2, self.height() / 2), self.width() / 2 - 3
         painter.setPen(QColor(edge))
         painter.setBrush(QColor(ground))
         painter.drawEllipse(centre, radius, radius)
@@ -44,8 +54,9 @@ class RoundButton(QToolButton):
             painter.setPen(QPen(QColor(colors.text if self._look == "primary" else colors.accent), 2))
             painter.setBrush(Qt.BrushStyle.NoBrush)
             painter.drawEllipse(centre, radius + 2, radius + 2)
-        side = (_PX - _ICON_PX) // 2
-        icon(self._icon_name, stroke, _ICON_PX).paint(painter, QRect(side, side, _ICON_PX, _ICON_PX))
+        icon_px = round(_ICON_PX * theme.text_scale())
+        side = (self.width() - icon_px) // 2
+        icon(self._icon_name, stroke, icon_px).paint(painter, QRect(side, side, icon_px, icon_px))
         painter.end()
 
     def _colors(self) -> tuple[str, str, str]:

@@ -8,7 +8,7 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QCheckBox, QLabel, QListWidget, QListWidgetItem, QVBoxLayout, QWidget
 
 from gui import theme, words
-from volunteer.control.messages import SwarmServer
+from gui.viewmodels.server_table import Server
 
 _MOST_LISTED = 200
 _MOST_CHOSEN = 64
@@ -21,8 +21,7 @@ class ServerChoice(QWidget):
 
     def __init__(self, parent: QWidget | None = None):
         super().__init__(parent)
-        self._servers: tuple[SwarmServer, ...] = ()
-        self._own_peer_id: str | None = None
+        self._servers: tuple[Server, ...] = ()
         self._chosen: tuple[str, ...] = ()
         self.only = QCheckBox(self.tr("Ask chosen servers alone"))
         self.only.toggled.connect(self._toggle)
@@ -45,9 +44,9 @@ class ServerChoice(QWidget):
         """None for everybody."""
         return self._chosen if self.only.isChecked() else ()
 
-    def show_servers(self, servers: Sequence[SwarmServer], own_peer_id: str | None) -> None:
-        if (tuple(servers), own_peer_id) != (self._servers, self._own_peer_id):
-            self._servers, self._own_peer_id = tuple(servers), own_peer_id
+    def show_servers(self, servers: Sequence[Server]) -> None:
+        if tuple(servers) != self._servers:
+            self._servers = tuple(servers)
             self._show()
 
     def show_chosen(self, peers: tuple[str, ...]) -> None:
@@ -83,14 +82,7 @@ class ServerChoice(QWidget):
         self.list.blockSignals(False)
 
     def _lines(self) -> list[tuple[str, str]]:
-        known = {server.peer_id: self._line(server) for server in self._servers[:_MOST_LISTED]}
+        known = {server.peer_id: f"{server.title}: {server.blocks}" for server in self._servers[:_MOST_LISTED]}
         gone = {peer_id: self.tr("{name}, not seen now") for peer_id in self._chosen if peer_id not in known}
         lines = [(peer_id, text.format(name=words.peer(peer_id))) for peer_id, text in gone.items()]
         return [*known.items(), *lines]
-
-    def _line(self, server: SwarmServer) -> str:
-        if server.peer_id == self._own_peer_id:
-            name = self.tr("This computer")
-        else:
-            name = server.public_name or words.peer(server.peer_id)
-        return f"{name}: {words.blocks(server.start, server.end)}"

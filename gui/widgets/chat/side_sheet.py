@@ -146,7 +146,7 @@ class SideSheet(QWidget):
         self.model.setText(words.model(chat.model) if chat.model else self.tr("Not known yet"))
         self.model.setToolTip(chat.model)
         self.model_note.setText(self._model_note())
-        self.servers.show_servers(chat.servers, chat.own_peer_id)
+        self.servers.show_servers(chat.servers)
         shown_for = (chat.talk.id, chat.options)
         if shown_for == self._shown_for or self._save.isActive():
             return

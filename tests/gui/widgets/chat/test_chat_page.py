@@ -45,7 +45,7 @@ def press(page: ChatPage, keys: str) -> None:
 def test_without_a_worker_there_is_one_thing_to_do(open_page: OpenPage, link: FakeLink) -> None:
     link.become(Connection.GAVE_UP, "The worker cannot be started: the disk is full.")
     page = open_page()
-    assert page.stack.currentWidget() is page.no_worker and not page.composer.isVisible()
+    assert page.no_worker.isVisible() and not page.composer.isVisible()
     assert page.no_worker.text.text() == "The worker cannot be started: the disk is full."
     page.no_worker.action.click()
     assert link.starts == 1
