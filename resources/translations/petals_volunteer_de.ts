@@ -483,6 +483,21 @@
     </message>
 </context>
 <context>
+    <name>ConversationLines</name>
+    <message>
+        <source>Answering…</source>
+        <translation>Antwortet …</translation>
+    </message>
+    <message>
+        <source>Title of the chat</source>
+        <translation>Titel des Chats</translation>
+    </message>
+    <message>
+        <source>Yesterday</source>
+        <translation>Gestern</translation>
+    </message>
+</context>
+<context>
     <name>ConversationList</name>
     <message>
         <source>New chat</source>
@@ -1914,8 +1929,16 @@
         <translation>erstes Token {duration}</translation>
     </message>
     <message>
-        <source>{number} points</source>
-        <translation>{number} Punkte</translation>
+        <source>{number} points spent</source>
+        <translation>{number} Punkte ausgegeben</translation>
+    </message>
+    <message>
+        <source>1 token</source>
+        <translation>1 Token</translation>
+    </message>
+    <message>
+        <source>{number} tokens</source>
+        <translation>{number} Tokens</translation>
     </message>
     <message>
         <source>You</source>
@@ -2032,10 +2055,6 @@
     <message>
         <source>{name}, not seen now</source>
         <translation>{name}, gerade nicht gesehen</translation>
-    </message>
-    <message>
-        <source>This computer</source>
-        <translation>Dieser Computer</translation>
     </message>
 </context>
 <context>
@@ -3499,6 +3518,334 @@
     <message>
         <source>A worker is already running on {folder}.</source>
         <translation>Auf {folder} läuft schon ein Helfer.</translation>
+    </message>
+    <message>
+        <source>This cannot be told: {why}.</source>
+        <translation>Das ist nicht zu sagen: {why}.</translation>
+    </message>
+    <message>
+        <source>Python {version} on {system}.</source>
+        <translation>Python {version} auf {system}.</translation>
+    </message>
+    <message>
+        <source>Use Python 3.11 or 3.12.</source>
+        <translation>Nimm Python 3.11 oder 3.12.</translation>
+    </message>
+    <message>
+        <source>Use a 64-bit Python.</source>
+        <translation>Nimm ein 64-Bit-Python.</translation>
+    </message>
+    <message>
+        <source>Nobody has run this version on your system yet: please tell how it goes.</source>
+        <translation>Auf deinem System hat diese Version noch niemand laufen lassen: Sag bitte, wie es geht.</translation>
+    </message>
+    <message>
+        <source>{folder} is not there yet; the first start makes it.</source>
+        <translation>{folder} ist noch nicht da; der erste Start legt es an.</translation>
+    </message>
+    <message>
+        <source>{folder} is not a folder.</source>
+        <translation>{folder} ist kein Ordner.</translation>
+    </message>
+    <message>
+        <source>Move it away, or choose another with --data-dir.</source>
+        <translation>Räum es weg, oder wähl mit --data-dir einen anderen.</translation>
+    </message>
+    <message>
+        <source>This user may not write to {folder}.</source>
+        <translation>Dieser Benutzer darf nicht in {folder} schreiben.</translation>
+    </message>
+    <message>
+        <source>Let it belong to you: {command}</source>
+        <translation>Lass es dir gehören: {command}</translation>
+    </message>
+    <message>
+        <source>Other users of this computer can look into {folder}.</source>
+        <translation>Andere Benutzer dieses Computers können in {folder} hineinsehen.</translation>
+    </message>
+    <message>
+        <source>{folder} is yours alone.</source>
+        <translation>{folder} gehört dir allein.</translation>
+    </message>
+    <message>
+        <source>{folder} can be written to.</source>
+        <translation>In {folder} kann geschrieben werden.</translation>
+    </message>
+    <message>
+        <source>Who may read the files cannot be told on this system.</source>
+        <translation>Wer die Dateien lesen darf, ist auf diesem System nicht zu sagen.</translation>
+    </message>
+    <message>
+        <source>Nobody else can read keys, tokens and chats.</source>
+        <translation>Sonst kann niemand Schlüssel, Tokens und Chats lesen.</translation>
+    </message>
+    <message>
+        <source>Others can read the identity {file}, and pretend to be this node.</source>
+        <translation>Andere können die Identität {file} lesen und sich als dieser Knoten ausgeben.</translation>
+    </message>
+    <message>
+        <source>Others can read {files}.</source>
+        <translation>Andere können {files} lesen.</translation>
+    </message>
+    <message>
+        <source>There is no identity yet; the first start makes one.</source>
+        <translation>Es gibt noch keine Identität; der erste Start macht eine.</translation>
+    </message>
+    <message>
+        <source>The identity {file} is empty or cannot be read.</source>
+        <translation>Die Identität {file} ist leer oder nicht lesbar.</translation>
+    </message>
+    <message>
+        <source>Delete it, and a new one is made.</source>
+        <translation>Lösch sie, und eine neue wird gemacht.</translation>
+    </message>
+    <message>
+        <source>The identity of this node is there, for you alone.</source>
+        <translation>Die Identität dieses Knotens ist da, nur für dich.</translation>
+    </message>
+    <message>
+        <source>There are no settings yet, so all are as they come.</source>
+        <translation>Es gibt noch keine Einstellungen, also sind alle wie vorgegeben.</translation>
+    </message>
+    <message>
+        <source>{file} cannot be read: {why}.</source>
+        <translation>{file} kann nicht gelesen werden: {why}.</translation>
+    </message>
+    <message>
+        <source>Let the file belong to you, or delete it.</source>
+        <translation>Lass die Datei dir gehören, oder lösch sie.</translation>
+    </message>
+    <message>
+        <source>{file} is damaged: {why}.</source>
+        <translation>{file} ist beschädigt: {why}.</translation>
+    </message>
+    <message>
+        <source>The next start puts it aside; choose your settings again.</source>
+        <translation>Der nächste Start legt sie beiseite; wähl deine Einstellungen neu.</translation>
+    </message>
+    <message>
+        <source>Look through your settings: {command}</source>
+        <translation>Sieh deine Einstellungen durch: {command}</translation>
+    </message>
+    <message>
+        <source>{file} is sound.</source>
+        <translation>{file} ist in Ordnung.</translation>
+    </message>
+    <message>
+        <source>A worker is running here, and it answers.</source>
+        <translation>Hier läuft ein Helfer, und er antwortet.</translation>
+    </message>
+    <message>
+        <source>A worker is running here (process {number}), but it does not answer.</source>
+        <translation>Hier läuft ein Helfer (Prozess {number}), aber er antwortet nicht.</translation>
+    </message>
+    <message>
+        <source>A worker is running here (process {number}).</source>
+        <translation>Hier läuft ein Helfer (Prozess {number}).</translation>
+    </message>
+    <message>
+        <source>End it: {command}</source>
+        <translation>Beende ihn: {command}</translation>
+    </message>
+    <message>
+        <source>No worker is running; one that was killed has left {file}.</source>
+        <translation>Es läuft kein Helfer; einer, der abgeschossen wurde, hat {file} zurückgelassen.</translation>
+    </message>
+    <message>
+        <source>The next start clears it up.</source>
+        <translation>Der nächste Start räumt das auf.</translation>
+    </message>
+    <message>
+        <source>No worker is running here.</source>
+        <translation>Hier läuft kein Helfer.</translation>
+    </message>
+    <message>
+        <source>Whether a worker is running cannot be told on this system.</source>
+        <translation>Ob ein Helfer läuft, ist auf diesem System nicht zu sagen.</translation>
+    </message>
+    <message>
+        <source>Install the program anew.</source>
+        <translation>Installier das Programm neu.</translation>
+    </message>
+    <message>
+        <source>hivemind is not installed.</source>
+        <translation>hivemind ist nicht installiert.</translation>
+    </message>
+    <message>
+        <source>p2pd is missing from {folder}.</source>
+        <translation>p2pd fehlt in {folder}.</translation>
+    </message>
+    <message>
+        <source>{file} may not be started.</source>
+        <translation>{file} darf nicht gestartet werden.</translation>
+    </message>
+    <message>
+        <source>{command}; the disk must not be mounted noexec.</source>
+        <translation>{command}; der Datenträger darf nicht mit noexec eingehängt sein.</translation>
+    </message>
+    <message>
+        <source>{file} has not answered within {number} s.</source>
+        <translation>{file} hat binnen {number} s nicht geantwortet.</translation>
+    </message>
+    <message>
+        <source>Try again when there is less to do.</source>
+        <translation>Versuch es noch einmal, wenn weniger zu tun ist.</translation>
+    </message>
+    <message>
+        <source>{file} cannot be started: {why}.</source>
+        <translation>{file} kann nicht gestartet werden: {why}.</translation>
+    </message>
+    <message>
+        <source>p2pd, which talks to the swarm, can be started.</source>
+        <translation>p2pd, das mit dem Schwarm spricht, kann gestartet werden.</translation>
+    </message>
+    <message>
+        <source>This system has no limit of open files.</source>
+        <translation>Dieses System begrenzt offene Dateien nicht.</translation>
+    </message>
+    <message>
+        <source>As many files as are wanted may be open at once.</source>
+        <translation>So viele Dateien wie gewünscht dürfen zugleich offen sein.</translation>
+    </message>
+    <message>
+        <source>Only {number} files may be open at once, so few peers can come.</source>
+        <translation>Nur {number} Dateien dürfen zugleich offen sein, also können wenige Peers kommen.</translation>
+    </message>
+    <message>
+        <source>Delete these files; what is missing is downloaded again.</source>
+        <translation>Lösch diese Dateien; was fehlt, wird neu heruntergeladen.</translation>
+    </message>
+    <message>
+        <source>There are no blocks on this disk yet.</source>
+        <translation>Auf diesem Datenträger sind noch keine Blöcke.</translation>
+    </message>
+    <message>
+        <source>{number} files of blocks, {size} GB, are whole, {partial} more in part.</source>
+        <translation>{number} Dateien mit Blöcken, {size} GB, sind ganz, {partial} weitere zum Teil da.</translation>
+    </message>
+    <message>
+        <source>{number} files of blocks, {size} GB, are whole.</source>
+        <translation>{number} Dateien mit Blöcken, {size} GB, sind ganz.</translation>
+    </message>
+    <message>
+        <source>It is free.</source>
+        <translation>Er ist frei.</translation>
+    </message>
+    <message>
+        <source>This user may not listen on it.</source>
+        <translation>Dieser Benutzer darf dort nicht lauschen.</translation>
+    </message>
+    <message>
+        <source>Choose one from 1024 on.</source>
+        <translation>Wähl einen ab 1024.</translation>
+    </message>
+    <message>
+        <source>The worker listens on it.</source>
+        <translation>Der Helfer lauscht dort.</translation>
+    </message>
+    <message>
+        <source>It is in use by another program.</source>
+        <translation>Ein anderes Programm benutzt ihn.</translation>
+    </message>
+    <message>
+        <source>It is in use by process {number}.</source>
+        <translation>Prozess {number} benutzt ihn.</translation>
+    </message>
+    <message>
+        <source>End that, or choose another port.</source>
+        <translation>Beende das, oder wähl einen anderen Port.</translation>
+    </message>
+    <message>
+        <source>How much room the disk has cannot be told.</source>
+        <translation>Wie viel Platz der Datenträger hat, ist nicht zu sagen.</translation>
+    </message>
+    <message>
+        <source>{free} GB are free, and {needed} GB are needed.</source>
+        <translation>{free} GB sind frei, und {needed} GB werden gebraucht.</translation>
+    </message>
+    <message>
+        <source>Make room, or serve fewer blocks.</source>
+        <translation>Schaff Platz, oder stell weniger Blöcke bereit.</translation>
+    </message>
+    <message>
+        <source>{free} GB are free, which is little.</source>
+        <translation>{free} GB sind frei, und das ist wenig.</translation>
+    </message>
+    <message>
+        <source>Make room before you serve more blocks.</source>
+        <translation>Schaff Platz, bevor du mehr Blöcke bereitstellst.</translation>
+    </message>
+    <message>
+        <source>{free} GB are free.</source>
+        <translation>{free} GB sind frei.</translation>
+    </message>
+    <message>
+        <source>{names} can be used.</source>
+        <translation>{names} kann benutzt werden.</translation>
+    </message>
+    <message>
+        <source>Until that is mended this computer runs on its processor.</source>
+        <translation>Bis das behoben ist, rechnet dieser Computer mit seinem Prozessor.</translation>
+    </message>
+    <message>
+        <source>There is an NVIDIA card. {why}</source>
+        <translation>Es gibt eine NVIDIA-Karte. {why}</translation>
+    </message>
+    <message>
+        <source>Install or mend NVIDIA&apos;s driver.</source>
+        <translation>Installier oder reparier den Treiber von NVIDIA.</translation>
+    </message>
+    <message>
+        <source>There is no graphics card to use; this computer runs on its processor.</source>
+        <translation>Es gibt keine Grafikkarte zum Benutzen; dieser Computer rechnet mit seinem Prozessor.</translation>
+    </message>
+    <message>
+        <source>{address} cannot be reached: {why}.</source>
+        <translation>{address} ist nicht erreichbar: {why}.</translation>
+    </message>
+    <message>
+        <source>Check network and proxy (HTTPS_PROXY).</source>
+        <translation>Prüf Netzwerk und Proxy (HTTPS_PROXY).</translation>
+    </message>
+    <message>
+        <source>{address} answers.</source>
+        <translation>{address} antwortet.</translation>
+    </message>
+    <message>
+        <source>The clock is behind: it shows a time before this program was installed.</source>
+        <translation>Die Uhr geht nach: Sie zeigt eine Zeit, bevor dieses Programm installiert wurde.</translation>
+    </message>
+    <message>
+        <source>Set the clock.</source>
+        <translation>Stell die Uhr.</translation>
+    </message>
+    <message>
+        <source>Whether the clock is right cannot be told without asking others.</source>
+        <translation>Ob die Uhr richtig geht, ist nicht zu sagen, ohne andere zu fragen.</translation>
+    </message>
+    <message>
+        <source>Whether the clock is right cannot be told without asking others (--online).</source>
+        <translation>Ob die Uhr richtig geht, ist nicht zu sagen, ohne andere zu fragen (--online).</translation>
+    </message>
+    <message>
+        <source>Whether the clock is right cannot be told: the Hub does not tell the time.</source>
+        <translation>Ob die Uhr richtig geht, ist nicht zu sagen: Der Hub nennt die Zeit nicht.</translation>
+    </message>
+    <message>
+        <source>The clock is {number} s ahead.</source>
+        <translation>Die Uhr geht {number} s vor.</translation>
+    </message>
+    <message>
+        <source>The clock is {number} s behind.</source>
+        <translation>Die Uhr geht {number} s nach.</translation>
+    </message>
+    <message>
+        <source>Let the system set it (NTP).</source>
+        <translation>Lass das System sie stellen (NTP).</translation>
+    </message>
+    <message>
+        <source>The clock is right.</source>
+        <translation>Die Uhr geht richtig.</translation>
     </message>
 </context>
 <context>
