@@ -139,6 +139,7 @@ class Desk(QObject):
         self.tray.quit_wanted.connect(self.quit)
         notices = Notices(self._shown.worker, self._wants_notices, time.monotonic, self.tray)
         notices.noticed.connect(self.tray.notify)
+        self.window.setWindowTitle(self.tr("Practice mode") if self._practice is not None else "Petals Volunteer")
         self.window.show_view(self._view())
 
     def _view(self) -> QWidget:
@@ -151,7 +152,7 @@ class Desk(QObject):
             banners.insert(0, self._practice_banner())
         view = PagesView(self._shown.entries(), self._shown.worker, banners)
         view.shown.connect(lambda key: self._memory.setValue("window/page", key))
-        self._shown.page_wanted.connect(view.show_page)
+        self._shown.page_wanted.connect(view.show_part)
         view.shown.connect(lambda key: banner.page_tells_all(key == "home"))
         view.show_page(view.known(str(self._memory.value("window/page"))))
         view.rail.focus()

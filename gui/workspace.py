@@ -31,10 +31,10 @@ class Workspace(QObject):
         settings: of the worker, as the window begins with them.
 
     Signals:
-        page_wanted: one page leads to another, named by its key.
+        page_wanted: one page leads to another, named by its key, and to a part of that.
     """
 
-    page_wanted = Signal(str)
+    page_wanted = Signal(str, str)
 
     def __init__(self, link: WorkerLink, settings: Settings, parent: QObject | None):
         super().__init__(parent)
@@ -80,7 +80,7 @@ class Workspace(QObject):
 
         chat = ChatViewModel(self.link, self.worker, self.settings, self.swarm, self)
         page = ChatPage(chat, ConversationsViewModel(self.link, self))
-        page.model_wanted.connect(lambda: self.page_wanted.emit("settings"))
+        page.model_wanted.connect(lambda: self.page_wanted.emit("settings", "serving"))
         return page
 
     def _swarm_page(self) -> QWidget:
