@@ -53,7 +53,20 @@ from volunteer.control.wish_file import load_wish, save_wish
 from volunteer.done_work import DoneWork
 from volunteer.errors import ExitCode, UserError
 from volunteer.events import Download as DownloadEvent
-from volunteer.events import Entered, Event, Failed, Listening, Paused, Planned, Reachable, Ready, Resumed, Stopped
+from volunteer.events import (
+    Entered,
+    Event,
+    Failed,
+    Listening,
+    Paused,
+    Planned,
+    Reachable,
+    Ready,
+    Resumed,
+    SteppedDown,
+    Stopped,
+    log_text,
+)
 from volunteer.logs import LogMemory, LogRecord, logging_to_files
 from volunteer.models.embedded import EMBEDDED_MODEL
 from volunteer.own_process import allow_open_files, free_memory, only_worker, stand_back
@@ -91,10 +104,23 @@ async def run_worker(
     allow_open_files(_OPEN_FILES)
     try:
         with only_worker(data_dir), logging_to_files(data_dir) as log:
-            return await Worker(data_dir, chosen, on_event, log, waits_when_failed=waits_when_failed).run()
+            kept = _written_down(on_event)
+            return await Worker(data_dir, chosen, kept, log, waits_when_failed=waits_when_failed).run()
     except UserError as error:
         on_event(Failed(str(error)))
         return error.exit_code
+
+
+def _written_down(on_event: OnEvent) -> OnEvent:
+    """Tells events on, and has those that are worth it in the log: who looks later finds what went before."""
+
+    def note(event: Event) -> None:
+        text = log_text(event)
+        if text is not None:
+            logger.log(logging.WARNING if isinstance(event, SteppedDown) else logging.INFO, "%s", text)
+        on_event(event)
+
+    return note
 
 
 class Worker:
@@ -320,6 +346,7 @@ class Worker:
         failure = None
         if isinstance(error, UserError):
             self._error, failure = error, str(error)
+            logger.warning("Serving ended: %s", failure)
         elif error is not None:
             logger.error("The worker failed", exc_info=error)
             self._error = UserError("The worker has met a problem of its own; its log tells more.")
