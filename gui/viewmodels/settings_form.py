@@ -15,6 +15,7 @@ from gui.viewmodels.settings import SettingsViewModel
 from gui.viewmodels.week_table import hours_in_words
 from gui.worker_link import WorkerLink
 from volunteer.hardware import Hardware, detect
+from volunteer.model_cards import model_cards
 from volunteer.private_swarms import swarm_names
 from volunteer.settings import find_setting
 
@@ -188,4 +189,5 @@ def own_programs() -> list[str]:
 
 
 def _at_hand(data_dir: Path) -> AtHand:
-    return AtHand(detect(data_dir), tuple(swarm_names(data_dir)))
+    models = tuple(card.hub_name for card in model_cards())
+    return AtHand(detect(data_dir), tuple(swarm_names(data_dir)), models)

@@ -163,8 +163,8 @@ class _SectionList(QListWidget):
 
     def __init__(self, titles: list[str], parent: QWidget) -> None:
         super().__init__(parent)
+        self.setObjectName("SectionList")  # before its items, whose heights go by its look
         self.addItems(titles)
-        self.setObjectName("SectionList")
         self.setAccessibleName(self.tr("Sections"))
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)

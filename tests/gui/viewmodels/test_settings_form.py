@@ -189,6 +189,7 @@ def test_devices_are_those_of_this_computer(form, monkeypatch, qtbot):
     with qtbot.waitSignal(form.choices_changed):
         form.look_around()
     assert [(each.value, each.words) for each in form.choices("serving.device")][2:] == [("cuda:0", "NVIDIA RTX 3060")]
+    assert Choice("bigscience/bloom", "bigscience/bloom") in form.choices("serving.model")
 
 
 def test_what_is_chosen_is_among_the_choices_even_where_nobody_offers_it(form):
