@@ -18,6 +18,8 @@ from gui.viewmodels.swarm import SwarmViewModel
 from gui.viewmodels.worker import WorkerViewModel
 from gui.worker_link import Connection, WorkerLink
 
+_LOOPBACK = ("/ip4/127.", "/ip6/::1/")
+
 
 class Page(StrEnum):
     """What there is to show."""
@@ -140,6 +142,12 @@ class ChatViewModel(QObject):
     def private_swarm(self) -> str | None:
         """Its name; None where everybody can join."""
         return self._settings.settings.serving.private_swarm
+
+    @property
+    def is_practice(self) -> bool:
+        """The swarm has no way out of this computer."""
+        addresses = self._settings.settings.serving.host_maddrs
+        return bool(addresses) and all(each.startswith(_LOOPBACK) for each in addresses)
 
     @property
     def own_peer_id(self) -> str | None:
@@ -268,7 +276,8 @@ class ChatViewModel(QObject):
         self.problem = self._held_text = ""
 
     def _wants_notice(self) -> bool:
-        return not (self._has_agreed or self._settings.settings.app.chat_notice_seen or self.private_swarm)
+        is_told = self._has_agreed or self._settings.settings.app.chat_notice_seen
+        return not (is_told or self.private_swarm or self.is_practice)
 
     def _create(self, text: str) -> None:
         visit, options = self._visit, self._new_options

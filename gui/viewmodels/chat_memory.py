@@ -79,8 +79,12 @@ class ChatMemory(QObject):
         latest = list(self.drafts.items())[-_MOST_DRAFTS:]
         drafts = {"" if key is None else str(key): text for key, text in latest}
         content = json.dumps({"conversation": self.conversation_id, "drafts": drafts}).encode()
-        # Drafts are as private as what becomes of them.
-        self._link.run_aside(lambda: write_file(self._path, content, is_private=True))
+
+        def write() -> None:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            write_file(self._path, content, is_private=True)  # drafts are as private as what becomes of them
+
+        self._link.run_aside(write)
 
 
 def _is_key(key: Any) -> bool:

@@ -71,7 +71,7 @@ def figures_in_words(figures: Figures) -> tuple[str, ...]:
         found.append(_tokens(figures.tokens))
     if figures.spent_points:
         points = words.short_number(figures.spent_points)
-        found.append(translate("RouteStrip", "{number} points").format(number=points))
+        found.append(translate("RouteStrip", "{number} points spent").format(number=points))
     return tuple(found)
 
 

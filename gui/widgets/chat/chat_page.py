@@ -284,6 +284,8 @@ class ChatPage(QWidget):
         self.stack.setCurrentWidget(shown[page])
 
     def _swarm_words(self) -> str:
+        if self._chat.is_practice:
+            return self.tr("Nobody else reads this: the swarm is on this computer. Models can be wrong.")
         private = self._chat.private_swarm
         if private is not None:
             return self.tr("Private swarm “{name}”. Models can be wrong.").format(name=private)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import datetime
+import re
 
-from PySide6.QtCore import QCoreApplication, QLocale, QModelIndex, QPersistentModelIndex, QRect, QSize, Qt
-from PySide6.QtGui import QColor, QFont, QFontMetrics, QPainter
+from PySide6.QtCore import QCoreApplication, QLocale, QModelIndex, QPersistentModelIndex, QPointF, QRect, QSize, Qt
+from PySide6.QtGui import QColor, QFont, QFontMetrics, QPainter, QTextCharFormat, QTextLayout
 from PySide6.QtWidgets import QLineEdit, QStyle, QStyledItemDelegate, QStyleOptionViewItem, QWidget
 
 from gui import theme, words
@@ -15,6 +16,7 @@ _SECOND_SHARE = 12 / 13
 _PAD, _GAP = theme.S, 2
 _MARKED_TINT = 0.14
 _WEEK = 7
+_EXCERPT_LINES = 2
 
 Index = QModelIndex | QPersistentModelIndex
 
@@ -24,7 +26,7 @@ translate = QCoreApplication.translate
 class ConversationLines(QStyledItemDelegate):
     def sizeHint(self, option: QStyleOptionViewItem, index: Index) -> QSize:
         first, second = QFontMetrics(option.font), QFontMetrics(_second_font(option.font))
-        lines = 2 if _entry(index).excerpt else 1
+        lines = _EXCERPT_LINES if _entry(index).excerpt else 1
         return QSize(0, first.height() + lines * second.height() + _GAP + 2 * _PAD + 2)
 
     def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
@@ -68,7 +70,7 @@ class ConversationLines(QStyledItemDelegate):
         painter.setPen(QColor(colors.secondary))
         below = room.adjusted(0, metrics.height() + _GAP, 0, 0)
         if entry.excerpt:
-            painter.drawText(below, Qt.TextFlag.TextWordWrap, entry.excerpt)
+            _paint_excerpt(painter, below, entry)
         else:
             said = (
                 translate("ConversationLines", "Answering…")
@@ -105,6 +107,31 @@ def when(changed_s: float, now: datetime.datetime | None = None) -> str:
 def _entry(index: Index) -> Entry:
     entry: Entry = index.data(ConversationList.ENTRY)
     return entry
+
+
+def _paint_excerpt(painter: QPainter, room: QRect, entry: Entry) -> None:
+    """Two lines, in which the words that were found stand out."""
+    found = QTextCharFormat()
+    found.setFontWeight(QFont.Weight.DemiBold)
+    found.setForeground(QColor(theme.current().text))
+    ranges = []
+    for match in re.finditer("|".join(map(re.escape, entry.words)) or r"(?!)", entry.excerpt, re.IGNORECASE):
+        marked = QTextLayout.FormatRange()
+        marked.start, marked.length, marked.format = match.start(), len(match.group()), found
+        ranges.append(marked)
+    layout = QTextLayout(entry.excerpt, painter.font())
+    layout.setFormats(ranges)
+    layout.beginLayout()
+    y = 0.0
+    for _ in range(_EXCERPT_LINES):
+        line = layout.createLine()
+        if not line.isValid():
+            break
+        line.setLineWidth(room.width())
+        line.setPosition(QPointF(0, y))
+        y += line.height()
+    layout.endLayout()
+    layout.draw(painter, room.topLeft().toPointF())
 
 
 def _second_font(font: QFont) -> QFont:

@@ -53,6 +53,7 @@ class MessageList(QAbstractScrollArea):
         self._is_end_seen = True
         self._is_arranging = False
         self._looked_at: int | None = None
+        self._feet_know: object = None
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setAccessibleName(self.tr("Messages"))
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
@@ -78,7 +79,7 @@ class MessageList(QAbstractScrollArea):
         talk.end_changed.connect(lambda index: self._change(lambda: self._table.change_end(index)))
         talk.message_changed.connect(lambda index: self._change(lambda: self._table.change(index)))
         talk.revealed.connect(self.reveal)
-        talk.changed.connect(self._show_feet)
+        chat.changed.connect(self._show_feet)
         app = QApplication.instance()
         if isinstance(app, QApplication):
             app.focusChanged.connect(self._take_focus)
@@ -129,7 +130,11 @@ class MessageList(QAbstractScrollArea):
         self._later.start()
 
     def _show_feet(self) -> None:
-        """What can be done with messages depends on whether one grows."""
+        """What can be done with messages, and what servers are called, depends on more than the messages."""
+        known = (self._chat.can_ask, self._chat.own_peer_id, self._chat.peer_names)
+        if known == self._feet_know:
+            return
+        self._feet_know = known
         for row, widget in self._pool:
             if isinstance(widget, Foot):
                 widget.show_row(row)

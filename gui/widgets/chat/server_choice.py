@@ -82,7 +82,10 @@ class ServerChoice(QWidget):
         self.list.blockSignals(False)
 
     def _lines(self) -> list[tuple[str, str]]:
-        known = {server.peer_id: f"{server.title}: {server.blocks}" for server in self._servers[:_MOST_LISTED]}
+        known = {
+            server.peer_id: f"{server.title}: {words.blocks(server.start, server.end)}"
+            for server in self._servers[:_MOST_LISTED]
+        }
         gone = {peer_id: self.tr("{name}, not seen now") for peer_id in self._chosen if peer_id not in known}
         lines = [(peer_id, text.format(name=words.peer(peer_id))) for peer_id, text in gone.items()]
         return [*known.items(), *lines]

@@ -113,6 +113,10 @@ def test_where_a_question_goes_is_always_said(open_page: OpenPage) -> None:
     assert "Strangers" in open_page().swarm.text()
     private = Settings(serving=ServingSettings(private_swarm="lab"))
     assert "“lab”" in open_page(private).swarm.text()
+    practice = Settings(serving=ServingSettings(host_maddrs=("/ip4/127.0.0.1/tcp/0",)))
+    assert "this computer" in open_page(practice).swarm.text()
+    open_to_all = Settings(serving=ServingSettings(host_maddrs=("/ip4/127.0.0.1/tcp/0", "/ip4/0.0.0.0/tcp/0")))
+    assert "Strangers" in open_page(open_to_all).swarm.text()
 
 
 def test_a_chat_that_is_read_slowly_says_so(open_page: OpenPage, link: FakeLink, qtbot: QtBot) -> None:

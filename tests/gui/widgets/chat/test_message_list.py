@@ -23,6 +23,7 @@ from gui.widgets.chat.row_widget import RowWidget
 from gui.widgets.chat.text_view import TextView
 from tests.gui.chat_values import action, branch, ended, event, exchanges, growing, message
 from tests.gui.fake_link import FakeLink
+from volunteer.control.messages import SwarmChanged, SwarmServer
 
 Read = Callable[..., None]
 LONG = "A sentence that is long enough to be broken into lines. " * 20
@@ -265,6 +266,31 @@ def test_how_it_was_made_is_shown_on_demand(messages: MessageList, read: Read, q
     qtbot.waitUntil(foot.strip.isVisible)
     assert "A 0–3" in foot.strip.accessibleName()
     assert foot.strip.geometry().bottom() <= foot.height()
+
+
+def test_servers_are_called_by_their_names_as_soon_as_these_are_known(
+    messages: MessageList, read: Read, link: FakeLink, qtbot: QtBot
+) -> None:
+    figures = {"tokens": 9, "route": [{"peer_id": "QmA", "start": 0, "end": 4}]}
+    read([message(1), message(2, "assistant", "One", figures=figures)])
+    settle(qtbot)
+    foot = next(each for each in rows(messages) if isinstance(each, AnswerFoot))
+    assert "You → A 0–3" in foot.strip.accessibleName()
+    server = SwarmServer(peer_id="QmA", start=0, end=4, state="online", throughput=1, public_name="Anna")
+    link.swarm_changed.emit(SwarmChanged(num_blocks=4, servers=(server,)))
+    assert "You → Anna 0–3" in foot.strip.accessibleName()
+    link.say(peer_id="QmA")
+    assert "you're here 0–3" in foot.strip.accessibleName()
+
+
+def test_nothing_is_asked_twice(messages: MessageList, read: Read, link: FakeLink, qtbot: QtBot) -> None:
+    read(exchanges(1, 2))
+    settle(qtbot)
+    foot = next(each for each in rows(messages) if isinstance(each, AnswerFoot))
+    foot.regenerate.click()
+    assert not foot.regenerate.isEnabled()
+    link.refuse("This conversation is being answered.")
+    assert foot.regenerate.isEnabled()
 
 
 # Speed
