@@ -65,6 +65,7 @@ SENTENCES = (
     # What went wrong.
     QT_TRANSLATE_NOOP("WorkerWords", "No worker is running."),
     QT_TRANSLATE_NOOP("WorkerWords", "The worker has ended."),
+    QT_TRANSLATE_NOOP("WorkerWords", "The worker ended unexpectedly."),
     QT_TRANSLATE_NOOP("WorkerWords", "The worker ended with signal {number}."),
     QT_TRANSLATE_NOOP("WorkerWords", "The worker ended with exit code {number}."),
     QT_TRANSLATE_NOOP("WorkerWords", "It ended with signal {number}."),

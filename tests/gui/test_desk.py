@@ -163,8 +163,8 @@ def test_a_crash_is_told_in_a_banner_and_mended(qtbot: QtBot, make_desk: MakeDes
     desk = make_desk()
     pid = serving(qtbot, desk)
     os.kill(pid, signal.SIGKILL)
-    qtbot.waitUntil(lambda: banner(desk).isVisible())
-    assert banner(desk).text.text().startswith("The worker ended with signal 9.")
+    qtbot.waitUntil(lambda: banner(desk).text.text().startswith("The worker ended with signal 9."))
+    assert banner(desk).isVisible()
     qtbot.waitUntil(lambda: desk.workspace.worker.word == "Serving", timeout=20_000)
     assert banner(desk).text.text() == "The worker ended with signal 9. It was started again."
 
