@@ -179,7 +179,16 @@ class _SectionList(QListWidget):
     def changeEvent(self, event: QEvent) -> None:
         super().changeEvent(event)
         if event.type() in (QEvent.Type.FontChange, QEvent.Type.StyleChange):
-            self.updateGeometry()
+            self._measure()
+
+    def showEvent(self, event: QShowEvent) -> None:
+        super().showEvent(event)
+        self._measure()
+
+    def _measure(self) -> None:
+        """Heights of items that were asked for before the style sheet came are those of another look."""
+        self.doItemsLayout()
+        self.updateGeometry()
 
 
 class _Sections(ReadingColumn):
