@@ -17,8 +17,8 @@ from volunteer.activity_file import ACTIVITY_FILE, ActivityFile, Sums
 from volunteer.control.messages import Day, GpuSample, History, Sample
 
 SAMPLE_EVERY_S = 10.0
-MAX_SAMPLES = 1500
-"""Of a history; a plot has no more columns of pixels."""
+MAX_SAMPLES = 1080
+"""Of a history: no plot of the window has more columns of pixels."""
 _SHOWN_S = 86_400.0
 _SHOWN_DAYS = 366
 _LONGEST_S = 3 * SAMPLE_EVERY_S

@@ -177,7 +177,7 @@ def samples(count: int, *, first_s: float = 0.0) -> list[Sample]:
 
 
 @pytest.mark.parametrize("first_s", [0.0, 3.3, NOON])
-@pytest.mark.parametrize("count", [1501, 3000, 8640])
+@pytest.mark.parametrize("count", [1081, 3000, 8640])
 def test_a_day_of_samples_is_thinned_to_what_a_plot_can_show(count: int, first_s: float) -> None:
     thinned = thin(samples(count, first_s=first_s), MAX_SAMPLES)
     assert len(thinned) <= MAX_SAMPLES
