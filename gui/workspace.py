@@ -21,6 +21,7 @@ from gui.worker_link import WorkerLink
 from volunteer.settings import Settings
 
 if TYPE_CHECKING:
+    from gui.viewmodels.first_run import FirstRunViewModel
     from gui.viewmodels.history import HistoryViewModel
     from gui.widgets.first_run import FirstRun
 
@@ -56,10 +57,16 @@ class Workspace(QObject):
 
     def first_run(self) -> FirstRun:
         """What is shown before this computer may serve."""
-        from gui.viewmodels.first_run import FirstRunViewModel
         from gui.widgets.first_run import FirstRun
 
-        return FirstRun(FirstRunViewModel(self.link, self.settings, self))
+        return FirstRun(self._first_run)
+
+    @cached_property
+    def _first_run(self) -> FirstRunViewModel:
+        """Kept: who comes back from practice mode, or to another language, finds what was chosen."""
+        from gui.viewmodels.first_run import FirstRunViewModel
+
+        return FirstRunViewModel(self.link, self.settings, self)
 
     @cached_property
     def _history(self) -> HistoryViewModel:
