@@ -6,7 +6,7 @@ from PySide6.QtCore import QEvent, QObject, QRectF, QSize, Qt, QTimer
 from PySide6.QtGui import QColor, QFontMetrics, QGuiApplication, QPainter, QPaintEvent
 from PySide6.QtWidgets import QLabel, QToolButton, QWidget
 
-from gui import theme
+from gui import theme, words
 from gui.icons import icon
 from gui.widgets.chat.code_colors import CodeColors
 from gui.widgets.chat.code_view import CodeView
@@ -18,6 +18,8 @@ _MOST_LINES = 400
 """Longer code is scrolled in its card."""
 _MOST_LINE = 2_000
 """Longer lines are broken, for the eye alone: what is copied is as it was."""
+_MOST_CODE = 30_000
+"""Characters that are laid out at once: about as many as the longest answer has."""
 _HEAD_PX = 36
 _COPIED_MS = 2_000
 
@@ -46,11 +48,12 @@ class CodeCard(RowWidget):
         if row.language != self._language:
             self._language = row.language
             self._colors.set_language(row.language)
-        if row.text.startswith(self._code) and self._code and len(row.text) - self._code.rfind("\n") < _MOST_LINE:
+        is_short = len(row.text) - self._code.rfind("\n") < _MOST_LINE and len(row.text) < _MOST_CODE
+        if self._code and is_short and row.text.startswith(self._code):
             # Of code that grows, what is there is neither laid out nor coloured again.
             self._view.append_text(row.text[len(self._code) :])
         elif row.text != self._code:
-            self._view.setPlainText(_broken(row.text))
+            self._view.setPlainText(self._shown(row.text))
         self._code = row.text
         self._longest = max((len(line) for line in self._view.toPlainText().split("\n")), default=0)
         self._language_name.setText(row.language or self.tr("code"))
@@ -104,6 +107,13 @@ class CodeCard(RowWidget):
         y = self._head_px() - 0.5
         painter.drawLine(1, round(y), self.width() - 2, round(y))
         painter.end()
+
+    def _shown(self, code: str) -> str:
+        if len(code) <= _MOST_CODE:
+            return _broken(code)
+        more = words.count(len(code) - _MOST_CODE)
+        left_out = self.tr("… {number} more characters, which are copied too").format(number=more)
+        return f"{_broken(code[:_MOST_CODE])}\n{left_out}"
 
     def _show_copy(self) -> None:
         self._copy.setText(self.tr("Copy"))

@@ -41,6 +41,8 @@ _QUOTE_INDENT = 16
 _HEADINGS = {1: 1.45, 2: 1.25, 3: 1.1}
 """Sizes beside the body's; smaller headings are bold alone."""
 _CODE_SIZE = 0.94
+_MOST_BARS = 500
+"""Text with more of them is shown as it was written: the layout of a table of a thousand cells halts the window."""
 _STRUCTURE = re.compile(r"\s*(?:[-*+>|#=~`]|\d+[.)]|$)")
 """How a line begins that is more than the next line of a paragraph."""
 _RULE = re.compile(r"\s*([-*_])[ \t]*(?:\1[ \t]*){2,}$")
@@ -87,6 +89,8 @@ class _SealedDocument(QTextDocument):
 def _as_meant(markdown: str) -> str:
     """For Qt's reader, what models write otherwise than it takes it."""
     text = markdown.replace(_LINE_BREAK, "\n")
+    if text.count("|") > _MOST_BARS:
+        return "\n".join(f"    {line}" for line in text.split("\n"))
     if text.startswith("---"):  # would be read as the head of a file, and not shown
         text = f"***{text[3:].lstrip('-')}"
     text = _STRONG.sub(r"**\1**", text)  # which it would underline

@@ -8,9 +8,9 @@ from enum import StrEnum
 
 from gui.viewmodels.chat_values import Message, Role
 from gui.viewmodels.live_answers import Notice
-from gui.viewmodels.markdown_segments import Kind, Segment, grown, segments
+from gui.viewmodels.markdown_segments import Kind, Segment, grown, is_dense, segments
 
-_QUESTION_PART = 4_000
+_QUESTION_PART, _DENSE_PART = 4_000, 1_200
 """Characters of a question in one row: a pasted book is as quick to show as a sentence."""
 
 
@@ -90,11 +90,12 @@ def _question_rows(message: Message) -> tuple[Row, ...]:
 
 def question_parts(text: str) -> tuple[str, ...]:
     """Cut between lines or words where it is long."""
+    most = _DENSE_PART if is_dense(text[:_DENSE_PART]) else _QUESTION_PART
     parts = []
     start = 0
-    while len(text) - start > _QUESTION_PART:
-        end = max(text.rfind(gap, start + 1, start + _QUESTION_PART) for gap in "\n ")
-        end = start + _QUESTION_PART if end < 0 else end + 1
+    while len(text) - start > most:
+        end = max(text.rfind(gap, start + 1, start + most) for gap in "\n ")
+        end = start + most if end < 0 else end + 1
         parts.append(text[start:end].removesuffix("\n"))
         start = end
     return (*parts, text[start:])

@@ -90,6 +90,12 @@ def test_tables_lists_and_headings_keep_their_shape(shown: Shown) -> None:
     assert document.lastBlock().textList().format().start() == 3
 
 
+def test_a_table_that_would_halt_the_window_is_shown_as_it_was_written(shown: Shown) -> None:
+    text = "|a|b|\n|-|-|\n" + "|1|2|\n" * 800
+    document = shown(text)
+    assert document.toPlainText().count("|1|2|") == 800 and document.rootFrame().childFrames() == []
+
+
 def test_underscores_are_emphasis(shown: Shown) -> None:
     found = formats(shown("_so_ and __strong__ and `__init__`"))
     assert found["so"].fontItalic() and not found["so"].fontUnderline()
