@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import Qt
+from PySide6.QtCore import Qt, QTimer
 from PySide6.QtGui import QShowEvent
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QLineEdit, QStackedWidget, QVBoxLayout, QWidget
 
@@ -52,15 +52,22 @@ class SwarmPage(Page):
         self.actions.addWidget(self.search)
         self.actions.addWidget(self.parts)
         self._stack = QStackedWidget(self)
-        self._stack.addWidget(_MapPart(swarm, self))
+        self._map = _MapPart(swarm, self)
+        self._stack.addWidget(self._map)
         self._stack.addWidget(PrivateSwarms(private_swarms, self))
         self.body.addWidget(self._stack)
+        # Once the details have their place: in a small window that may be below what is seen.
+        swarm.selected.connect(lambda: QTimer.singleShot(0, self, self._come_into_sight))
         self.show_part(_MAP)
 
     def show_part(self, part: str) -> None:
         self.parts.show_choice(part)
         self._stack.setCurrentIndex((_MAP, _PRIVATE).index(part))
         self._show_wanted()
+
+    def _come_into_sight(self) -> None:
+        if self._map.seen.details.isVisible():
+            self.scroll_area.ensureWidgetVisible(self._map.seen.details)
 
     def _show_wanted(self) -> None:
         is_map = self._stack.currentIndex() == 0

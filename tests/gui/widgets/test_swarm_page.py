@@ -162,6 +162,14 @@ def test_the_details_stay_at_their_server_when_the_rows_change(seen, link, swarm
     assert [swarm.table.server(row.row()).peer_id for row in rows] == [chosen]
 
 
+def test_in_a_small_window_the_details_come_into_sight(seen, qtbot):
+    seen.resize(588, 300)
+    QApplication.processEvents()
+    part(seen, ServerView).selectRow(1)
+    details, area = part(seen, ServerDetails), seen.scroll_area.viewport()
+    qtbot.waitUntil(lambda: details.mapTo(area, QPoint(0, details.height())).y() <= area.height() + theme.XL)
+
+
 def test_closing_the_details_lets_go_of_the_row(seen, swarm):
     view, details = part(seen, ServerView), part(seen, ServerDetails)
     view.selectRow(1)
