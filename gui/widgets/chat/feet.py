@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtGui import QGuiApplication
@@ -123,7 +124,9 @@ class AnswerFoot(Foot):
         super().show_row(row)
         message = self.message
         way = stops(message.figures.route, self._chat.own_peer_id, self._chat.peer_names)
-        self.strip.show_route(way, message.figures)
+        # A count that runs is no news, and would break the line.
+        figures = replace(message.figures, tokens=None) if message.is_growing else message.figures
+        self.strip.show_route(way, figures)
         self.regenerate.setEnabled(self._chat.can_ask)
         self.line.setVisible(not message.is_growing)
         self._show_remarks()
