@@ -1,4 +1,4 @@
-"""The English sentences of the worker and of the doctor, by their shape, for `worker_words`."""
+"""The English sentences of worker, doctor and model cards, by their shape, for `worker_words`."""
 
 from __future__ import annotations
 
@@ -179,4 +179,58 @@ SENTENCES = (
     QT_TRANSLATE_NOOP("WorkerWords", "The clock is {number} s behind."),
     QT_TRANSLATE_NOOP("WorkerWords", "Let the system set it (NTP)."),
     QT_TRANSLATE_NOOP("WorkerWords", "The clock is right."),
+    # Of the hardware and the forecast.
+    QT_TRANSLATE_NOOP("WorkerWords", "The search for GPUs could not be started: {why}."),
+    QT_TRANSLATE_NOOP("WorkerWords", "The NVIDIA driver finds no GPU."),
+    QT_TRANSLATE_NOOP("WorkerWords", "This GPU has {size} GB of memory, too little to hold blocks."),
+    QT_TRANSLATE_NOOP("WorkerWords", "No NVIDIA driver was found."),
+    QT_TRANSLATE_NOOP("WorkerWords", "No NVIDIA driver is running, although its library is installed."),
+    QT_TRANSLATE_NOOP("WorkerWords", "The NVIDIA driver was updated; restart the computer to use its GPUs."),
+    QT_TRANSLATE_NOOP("WorkerWords", "The NVIDIA driver is too old to be asked for its GPUs."),
+    QT_TRANSLATE_NOOP("WorkerWords", "This user may not use the NVIDIA driver."),
+    QT_TRANSLATE_NOOP("WorkerWords", "The NVIDIA driver reports: {why}."),
+    QT_TRANSLATE_NOOP(
+        "WorkerWords", "GPU is lost: the driver cannot reach it; restarting the computer usually brings it back."
+    ),
+    QT_TRANSLATE_NOOP("WorkerWords", "This GPU has to be reset; restart the computer."),
+    QT_TRANSLATE_NOOP("WorkerWords", "This GPU gets too little power; check its power cables."),
+    QT_TRANSLATE_NOOP("WorkerWords", "This user may not use this GPU."),
+    QT_TRANSLATE_NOOP("WorkerWords", "The driver does not tell how much memory this GPU has."),
+    QT_TRANSLATE_NOOP("WorkerWords", "The driver reports for this GPU: {why}."),
+    QT_TRANSLATE_NOOP("WorkerWords", "The blocks need {needed} GB on the disk, {free} GB are free."),
+    QT_TRANSLATE_NOOP("WorkerWords", "The search for GPUs gave an answer that cannot be read."),
+    QT_TRANSLATE_NOOP("WorkerWords", "The search for GPUs failed (exit code {number}); the log says more."),
+    QT_TRANSLATE_NOOP("WorkerWords", "The NVIDIA driver crashed when it was asked for GPUs ({code})."),
+    QT_TRANSLATE_NOOP("WorkerWords", "The NVIDIA driver did not answer within {number} seconds."),
+    # Of the cards of models in resources/models.
+    QT_TRANSLATE_NOOP(
+        "WorkerWords",
+        "The open model of a thousand researchers, 176 billion parameters. It goes on with the text that it is given.",
+    ),
+    QT_TRANSLATE_NOOP("WorkerWords", "BLOOM, taught to follow instructions, 176 billion parameters."),
+    QT_TRANSLATE_NOOP("WorkerWords", "BLOOM with 7 billion parameters, for a swarm of a few computers."),
+    QT_TRANSLATE_NOOP("WorkerWords", "BLOOM with 3 billion parameters."),
+    QT_TRANSLATE_NOOP("WorkerWords", "BLOOM with 1.7 billion parameters."),
+    QT_TRANSLATE_NOOP("WorkerWords", "The smallest BLOOM: quick, and often wrong."),
+    QT_TRANSLATE_NOOP(
+        "WorkerWords",
+        "A chat model by Meta with 70 billion parameters. Meta asks for your agreement "
+        "on the Hugging Face Hub before it can be downloaded.",
+    ),
+    QT_TRANSLATE_NOOP(
+        "WorkerWords",
+        "A chat model by Meta with 8 billion parameters. Meta asks for your agreement "
+        "on the Hugging Face Hub before it can be downloaded.",
+    ),
+    QT_TRANSLATE_NOOP(
+        "WorkerWords", "A very small chat model by Hugging Face that comes with this program: good for trying it out."
+    ),
+    QT_TRANSLATE_NOOP("WorkerWords", "English"),
+    QT_TRANSLATE_NOOP("WorkerWords", "French"),
+    QT_TRANSLATE_NOOP("WorkerWords", "German"),
+    QT_TRANSLATE_NOOP("WorkerWords", "Hindi"),
+    QT_TRANSLATE_NOOP("WorkerWords", "Italian"),
+    QT_TRANSLATE_NOOP("WorkerWords", "Portuguese"),
+    QT_TRANSLATE_NOOP("WorkerWords", "Spanish"),
+    QT_TRANSLATE_NOOP("WorkerWords", "Thai"),
 )

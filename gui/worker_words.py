@@ -38,6 +38,10 @@ def translated_status(status: Status) -> Status:
             "blocks_reason": translated(status.blocks_reason),
             "advice": translated(status.advice),
             "cannot_tell": tuple(translated(each) for each in status.cannot_tell),
+            "gpus": tuple(
+                gpu.model_copy(update={"problem": translated(gpu.problem)}) if gpu.problem else gpu
+                for gpu in status.gpus
+            ),
         }
     )
 

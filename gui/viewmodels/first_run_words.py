@@ -12,7 +12,7 @@ from volunteer.forecast import ASSUMED_MBIT_PER_S, Forecast, ModelCard
 from volunteer.hardware import Gpu, Hardware
 
 _GIB = 2**30
-_MOST_NAMED_LANGUAGES = 8
+MOST_NAMED_LANGUAGES = 8
 
 translate = QCoreApplication.translate
 
@@ -78,9 +78,9 @@ def unknown_option(model: str) -> Option:
 
 
 def _languages(card: ModelCard) -> str:
-    if len(card.languages) > _MOST_NAMED_LANGUAGES:
+    if len(card.languages) > MOST_NAMED_LANGUAGES:
         return translate("FirstRun", "It knows {count} languages.").format(count=words.count(len(card.languages)))
-    return translate("FirstRun", "Languages: {languages}.").format(languages=", ".join(card.languages))
+    return translate("FirstRun", "Languages: {languages}.").format(languages=", ".join(map(translated, card.languages)))
 
 
 def _licence(card: ModelCard) -> str:

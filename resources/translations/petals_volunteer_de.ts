@@ -308,6 +308,10 @@
         <translation>OK</translation>
     </message>
     <message>
+        <source>Nobody else reads this: the swarm is on this computer. Models can be wrong.</source>
+        <translation>Sonst liest das niemand: Der Schwarm ist auf diesem Computer. Modelle können sich irren.</translation>
+    </message>
+    <message>
         <source>Private swarm “{name}”. Models can be wrong.</source>
         <translation>Privater Schwarm „{name}“. Modelle können sich irren.</translation>
     </message>
@@ -387,6 +391,10 @@
     <message>
         <source>Copied</source>
         <translation>Kopiert</translation>
+    </message>
+    <message>
+        <source>… {number} more characters, which are copied too</source>
+        <translation>… {number} weitere Zeichen, die mit kopiert werden</translation>
     </message>
     <message>
         <source>Copy</source>
@@ -725,6 +733,10 @@
 <context>
     <name>Desk</name>
     <message>
+        <source>Practice mode</source>
+        <translation>Übungsmodus</translation>
+    </message>
+    <message>
         <source>Practice mode: two small workers on this computer answer you, and nothing leaves it.</source>
         <translation>Übungsmodus: Zwei kleine Helfer auf diesem Computer antworten dir, und nichts verlässt ihn.</translation>
     </message>
@@ -999,12 +1011,20 @@
         <translation>{own} von {count} Blöcken passen hierher</translation>
     </message>
     <message>
-        <source>Not needed: the GPU is faster</source>
-        <translation>Nicht nötig: Die GPU ist schneller</translation>
+        <source>It knows {count} languages.</source>
+        <translation>Es kann {count} Sprachen.</translation>
     </message>
     <message>
-        <source>Not used: a larger one is there</source>
-        <translation>Nicht benutzt: Eine größere ist da</translation>
+        <source>Languages: {languages}.</source>
+        <translation>Sprachen: {languages}.</translation>
+    </message>
+    <message>
+        <source>Licence: {licence}.</source>
+        <translation>Lizenz: {licence}.</translation>
+    </message>
+    <message>
+        <source>Not needed: the GPU is faster</source>
+        <translation>Nicht nötig: Die GPU ist schneller</translation>
     </message>
     <message>
         <source>Can hold {own} of the {count} blocks of {model}</source>
@@ -1019,12 +1039,48 @@
         <translation>Blöcke</translation>
     </message>
     <message>
+        <source>more than now at the most, while it computes for somebody</source>
+        <translation>höchstens mehr als jetzt, während er für jemanden rechnet</translation>
+    </message>
+    <message>
+        <source>about {duration} at {rate} Mbit/s</source>
+        <translation>etwa {duration} bei {rate} Mbit/s</translation>
+    </message>
+    <message>
         <source>{own} of {count}</source>
         <translation>{own} von {count}</translation>
     </message>
     <message>
+        <source>does not fit here</source>
+        <translation>passt nicht hierher</translation>
+    </message>
+    <message>
+        <source>It was chosen before. What it takes shows when it is served.</source>
+        <translation>Es wurde schon früher gewählt. Was es braucht, zeigt sich, wenn es bereitgestellt wird.</translation>
+    </message>
+    <message>
+        <source>Graphics card</source>
+        <translation>Grafikkarte</translation>
+    </message>
+    <message>
+        <source>Not used: a worker computes on one GPU</source>
+        <translation>Nicht benutzt: Ein Helfer rechnet auf einer GPU</translation>
+    </message>
+    <message>
+        <source>Will be used</source>
+        <translation>Wird benutzt</translation>
+    </message>
+    <message>
         <source>those that the swarm needs most</source>
         <translation>die, die der Schwarm am nötigsten braucht</translation>
+    </message>
+    <message>
+        <source>Memory</source>
+        <translation>Speicher</translation>
+    </message>
+    <message>
+        <source>with room for chats; a pause gives it back</source>
+        <translation>mit Platz für Chats; eine Pause gibt ihn zurück</translation>
     </message>
     <message>
         <source>Download</source>
@@ -1035,20 +1091,28 @@
         <translation>Datenträger</translation>
     </message>
     <message>
-        <source>more while somebody&apos;s chat passes through, next to nothing at rest</source>
-        <translation>mehr, während ein Chat hindurchläuft, fast nichts in Ruhe</translation>
-    </message>
-    <message>
         <source>Power</source>
         <translation>Leistung</translation>
     </message>
     <message>
-        <source>how long it takes depends on your connection</source>
-        <translation>wie lange es dauert, hängt von deiner Verbindung ab</translation>
+        <source>this computer does not tell; it computes only while somebody asks</source>
+        <translation>dieser Computer sagt es nicht; er rechnet nur, während jemand fragt</translation>
     </message>
     <message>
-        <source>about {duration} at a usual connection</source>
-        <translation>etwa {duration} bei einer üblichen Verbindung</translation>
+        <source>once, if you chat with it</source>
+        <translation>einmalig, wenn du damit chattest</translation>
+    </message>
+    <message>
+        <source>To chat</source>
+        <translation>Zum Chatten</translation>
+    </message>
+    <message>
+        <source>nothing: it comes with this program</source>
+        <translation>nichts: Es kommt mit diesem Programm</translation>
+    </message>
+    <message>
+        <source>how long it takes depends on your connection</source>
+        <translation>wie lange es dauert, hängt von deiner Verbindung ab</translation>
     </message>
     <message>
         <source>{size} are free</source>
@@ -1106,8 +1170,24 @@
         <translation>Wenn du zustimmst, tritt dieser Computer dem Schwarm bei und hilft mit, bis du ihn pausierst.</translation>
     </message>
     <message>
-        <source>When you agree, {size} are downloaded, and then this computer serves {count} blocks of {model} until you pause it.</source>
-        <translation>Wenn du zustimmst, werden {size} heruntergeladen, und dann stellt dieser Computer {count} Blöcke von {model} bereit, bis du ihn pausierst.</translation>
+        <source>1 block</source>
+        <translation>1 Block</translation>
+    </message>
+    <message>
+        <source>{count} blocks</source>
+        <translation>{count} Blöcke</translation>
+    </message>
+    <message>
+        <source>{blocks} of {model}</source>
+        <translation>{blocks} von {model}</translation>
+    </message>
+    <message>
+        <source>When you agree, this computer serves {what} until you pause it.</source>
+        <translation>Wenn du zustimmst, stellt dieser Computer {what} bereit, bis du ihn pausierst.</translation>
+    </message>
+    <message>
+        <source>When you agree, {size} are downloaded, and then this computer serves {what} until you pause it.</source>
+        <translation>Wenn du zustimmst, werden {size} heruntergeladen, und dann stellt dieser Computer {what} bereit, bis du ihn pausierst.</translation>
     </message>
     <message>
         <source>All that other programs leave free</source>
@@ -1116,6 +1196,14 @@
     <message>
         <source>At most {used} of {total}</source>
         <translation>Höchstens {used} von {total}</translation>
+    </message>
+    <message>
+        <source>An invitation to {name}.</source>
+        <translation>Eine Einladung zu {name}.</translation>
+    </message>
+    <message>
+        <source>An invitation to {name}, which serves {model}.</source>
+        <translation>Eine Einladung zu {name}, wo {model} bereitgestellt wird.</translation>
     </message>
 </context>
 <context>
@@ -2885,6 +2973,10 @@
         <translation>Einen neuen anfangen, zu dem du andere einlädst</translation>
     </message>
     <message>
+        <source>Stay in {name}</source>
+        <translation>In {name} bleiben</translation>
+    </message>
+    <message>
         <source>Invitation, or address of a member</source>
         <translation>Einladung oder Adresse eines Mitglieds</translation>
     </message>
@@ -3015,6 +3107,10 @@
             <numerusform>%n Server, {blocks} Blöcke</numerusform>
             <numerusform>%n Server, {blocks} Blöcke</numerusform>
         </translation>
+    </message>
+    <message>
+        <source>This computer is loading {blocks}.</source>
+        <translation>Dieser Computer lädt gerade {blocks}.</translation>
     </message>
     <message>
         <source>Somebody is loading {blocks}.</source>
@@ -3444,6 +3540,10 @@
         <translation>Der Helfer ist beendet.</translation>
     </message>
     <message>
+        <source>The worker ended unexpectedly.</source>
+        <translation>Der Helfer endete unerwartet.</translation>
+    </message>
+    <message>
         <source>The worker ended with signal {number}.</source>
         <translation>Der Helfer endete mit Signal {number}.</translation>
     </message>
@@ -3846,6 +3946,154 @@
     <message>
         <source>The clock is right.</source>
         <translation>Die Uhr geht richtig.</translation>
+    </message>
+    <message>
+        <source>The search for GPUs could not be started: {why}.</source>
+        <translation>Die Suche nach GPUs konnte nicht gestartet werden: {why}.</translation>
+    </message>
+    <message>
+        <source>The NVIDIA driver finds no GPU.</source>
+        <translation>Der NVIDIA-Treiber findet keine GPU.</translation>
+    </message>
+    <message>
+        <source>This GPU has {size} GB of memory, too little to hold blocks.</source>
+        <translation>Diese GPU hat {size} GB Speicher, zu wenig für Blöcke.</translation>
+    </message>
+    <message>
+        <source>No NVIDIA driver was found.</source>
+        <translation>Kein NVIDIA-Treiber wurde gefunden.</translation>
+    </message>
+    <message>
+        <source>No NVIDIA driver is running, although its library is installed.</source>
+        <translation>Kein NVIDIA-Treiber läuft, obwohl seine Bibliothek installiert ist.</translation>
+    </message>
+    <message>
+        <source>The NVIDIA driver was updated; restart the computer to use its GPUs.</source>
+        <translation>Der NVIDIA-Treiber wurde aktualisiert; starte den Computer neu, um seine GPUs zu benutzen.</translation>
+    </message>
+    <message>
+        <source>The NVIDIA driver is too old to be asked for its GPUs.</source>
+        <translation>Der NVIDIA-Treiber ist zu alt, um ihn nach seinen GPUs zu fragen.</translation>
+    </message>
+    <message>
+        <source>This user may not use the NVIDIA driver.</source>
+        <translation>Dieser Benutzer darf den NVIDIA-Treiber nicht benutzen.</translation>
+    </message>
+    <message>
+        <source>The NVIDIA driver reports: {why}.</source>
+        <translation>Der NVIDIA-Treiber meldet: {why}.</translation>
+    </message>
+    <message>
+        <source>GPU is lost: the driver cannot reach it; restarting the computer usually brings it back.</source>
+        <translation>Die GPU ist verschwunden: Der Treiber erreicht sie nicht; ein Neustart des Computers bringt sie meist zurück.</translation>
+    </message>
+    <message>
+        <source>This GPU has to be reset; restart the computer.</source>
+        <translation>Diese GPU muss zurückgesetzt werden; starte den Computer neu.</translation>
+    </message>
+    <message>
+        <source>This GPU gets too little power; check its power cables.</source>
+        <translation>Diese GPU bekommt zu wenig Strom; prüf ihre Stromkabel.</translation>
+    </message>
+    <message>
+        <source>This user may not use this GPU.</source>
+        <translation>Dieser Benutzer darf diese GPU nicht benutzen.</translation>
+    </message>
+    <message>
+        <source>The driver does not tell how much memory this GPU has.</source>
+        <translation>Der Treiber sagt nicht, wie viel Speicher diese GPU hat.</translation>
+    </message>
+    <message>
+        <source>The driver reports for this GPU: {why}.</source>
+        <translation>Der Treiber meldet zu dieser GPU: {why}.</translation>
+    </message>
+    <message>
+        <source>The blocks need {needed} GB on the disk, {free} GB are free.</source>
+        <translation>Die Blöcke brauchen {needed} GB auf dem Datenträger, {free} GB sind frei.</translation>
+    </message>
+    <message>
+        <source>The search for GPUs gave an answer that cannot be read.</source>
+        <translation>Die Suche nach GPUs gab eine Antwort, die nicht zu lesen ist.</translation>
+    </message>
+    <message>
+        <source>The search for GPUs failed (exit code {number}); the log says more.</source>
+        <translation>Die Suche nach GPUs scheiterte (Code {number}); das Protokoll sagt mehr.</translation>
+    </message>
+    <message>
+        <source>The NVIDIA driver crashed when it was asked for GPUs ({code}).</source>
+        <translation>Der NVIDIA-Treiber stürzte ab, als er nach GPUs gefragt wurde ({code}).</translation>
+    </message>
+    <message>
+        <source>The NVIDIA driver did not answer within {number} seconds.</source>
+        <translation>Der NVIDIA-Treiber antwortete nicht binnen {number} Sekunden.</translation>
+    </message>
+    <message>
+        <source>The open model of a thousand researchers, 176 billion parameters. It goes on with the text that it is given.</source>
+        <translation>Das offene Modell von tausend Forschenden, 176 Milliarden Parameter. Es führt den Text weiter, den es bekommt.</translation>
+    </message>
+    <message>
+        <source>BLOOM, taught to follow instructions, 176 billion parameters.</source>
+        <translation>BLOOM, darauf geschult, Anweisungen zu folgen, 176 Milliarden Parameter.</translation>
+    </message>
+    <message>
+        <source>BLOOM with 7 billion parameters, for a swarm of a few computers.</source>
+        <translation>BLOOM mit 7 Milliarden Parametern, für einen Schwarm aus wenigen Computern.</translation>
+    </message>
+    <message>
+        <source>BLOOM with 3 billion parameters.</source>
+        <translation>BLOOM mit 3 Milliarden Parametern.</translation>
+    </message>
+    <message>
+        <source>BLOOM with 1.7 billion parameters.</source>
+        <translation>BLOOM mit 1,7 Milliarden Parametern.</translation>
+    </message>
+    <message>
+        <source>The smallest BLOOM: quick, and often wrong.</source>
+        <translation>Das kleinste BLOOM: schnell, und oft falsch.</translation>
+    </message>
+    <message>
+        <source>A chat model by Meta with 70 billion parameters. Meta asks for your agreement on the Hugging Face Hub before it can be downloaded.</source>
+        <translation>Ein Chatmodell von Meta mit 70 Milliarden Parametern. Meta bittet auf dem Hugging Face Hub um deine Zustimmung, bevor es heruntergeladen werden kann.</translation>
+    </message>
+    <message>
+        <source>A chat model by Meta with 8 billion parameters. Meta asks for your agreement on the Hugging Face Hub before it can be downloaded.</source>
+        <translation>Ein Chatmodell von Meta mit 8 Milliarden Parametern. Meta bittet auf dem Hugging Face Hub um deine Zustimmung, bevor es heruntergeladen werden kann.</translation>
+    </message>
+    <message>
+        <source>A very small chat model by Hugging Face that comes with this program: good for trying it out.</source>
+        <translation>Ein sehr kleines Chatmodell von Hugging Face, das mit diesem Programm kommt: gut zum Ausprobieren.</translation>
+    </message>
+    <message>
+        <source>English</source>
+        <translation>Englisch</translation>
+    </message>
+    <message>
+        <source>French</source>
+        <translation>Französisch</translation>
+    </message>
+    <message>
+        <source>German</source>
+        <translation>Deutsch</translation>
+    </message>
+    <message>
+        <source>Hindi</source>
+        <translation>Hindi</translation>
+    </message>
+    <message>
+        <source>Italian</source>
+        <translation>Italienisch</translation>
+    </message>
+    <message>
+        <source>Portuguese</source>
+        <translation>Portugiesisch</translation>
+    </message>
+    <message>
+        <source>Spanish</source>
+        <translation>Spanisch</translation>
+    </message>
+    <message>
+        <source>Thai</source>
+        <translation>Thai</translation>
     </message>
 </context>
 <context>

@@ -9,11 +9,13 @@ import pytest
 from PySide6.QtCore import QCoreApplication, QTranslator
 from PySide6.QtWidgets import QApplication
 
+from gui.viewmodels.first_run_words import MOST_NAMED_LANGUAGES
 from gui.worker_words import _known, translated, translated_status
 from volunteer import doctor
 from volunteer.control import lifecycle
 from volunteer.control.lifecycle import State
 from volunteer.control.messages import Status
+from volunteer.forecast import model_cards
 
 
 class Marked(QTranslator):
@@ -130,3 +132,21 @@ def returned_findings() -> set[str]:
                 said |= {text for part in parts if (text := said_by(part)) is not None}
     commands = {text for text in said if text.startswith(("chmod ", "ulimit "))}
     return said - commands - _SPELT_OUT
+
+
+def test_what_cards_of_models_say_is_known_here() -> None:
+    cards = model_cards()
+    assert len(cards) > 5
+    assert unknown({card.about for card in cards}) == set()
+    named = {language for card in cards if len(card.languages) <= MOST_NAMED_LANGUAGES for language in card.languages}
+    assert unknown(named) == set()
+
+
+def test_what_hinders_a_gpu_is_known_here() -> None:
+    said = said_in(
+        "hardware.py", re.compile(r"(No|The|This|GPU)( search| NVIDIA| GPU| user| driver| is lost).*\.").fullmatch
+    )
+    assert len(said) > 10
+    assert {
+        text for text in unknown(said) if not text.startswith("The GPU of an Apple processor")
+    } == set()  # a docstring
