@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,6 +30,10 @@ _LAST_ACTS_S = 10.0
 _POLL_S = 0.05
 NO_WORKER = "No worker is running."
 ENDED_UNEXPECTEDLY = "The worker ended unexpectedly."
+
+_FAILED = re.compile(r"The worker failed \d+ times in a row\. ")
+_LOGGED = re.compile(r"^[\d-]+ [\d:,]+ [A-Z]+ [\w.]+: ")
+"""How the worker's logging begins a line."""
 
 logger = logging.getLogger(__name__)
 
@@ -184,7 +189,7 @@ class WorkerSide:
                 self._crash = reason
                 self._post(Became(Connection.RESTARTING, reason, delay_s))
             case Ended(reason=reason):
-                self._end(Became(Connection.GAVE_UP if reason else Connection.ENDED, reason or ""))
+                self._end(Became(Connection.GAVE_UP if reason else Connection.ENDED, in_short(reason or "")))
 
     async def _talk(self) -> None:
         try:
@@ -236,6 +241,14 @@ class WorkerSide:
         for task in self._tasks:
             if task is not asyncio.current_task():
                 task.cancel()
+
+
+def in_short(reason: str) -> str:
+    """Why a worker was given up, in a line: of its last words the last. A report has them all."""
+    failed = _FAILED.match(reason)
+    words = reason[failed.end() :] if failed else reason
+    last = next((line.strip() for line in reversed(words.splitlines()) if line.strip()), "")
+    return f"{failed[0] if failed else ''}{_LOGGED.sub('', last)}"
 
 
 def _process(pid: int) -> psutil.Process | None:

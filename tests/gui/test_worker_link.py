@@ -18,8 +18,8 @@ import psutil
 import pytest
 from pytestqt.qtbot import QtBot
 
-from gui.worker_link import Connection, WorkerLink
-from gui.worker_side import Became, newest
+from gui.worker_link import Connection, WorkerLink, worker_command
+from gui.worker_side import Became, in_short, newest
 from volunteer.control.channel import ControlServer, Peer, Place
 from volunteer.control.lifecycle import State
 from volunteer.control.messages import (
@@ -39,6 +39,7 @@ from volunteer.control.messages import (
     SwarmChanged,
 )
 from volunteer.errors import ConfigurationError
+from volunteer.local_swarm import program_command
 
 
 def status(state: State = State.SERVING, **more: Any) -> StatusChanged:
@@ -281,6 +282,24 @@ def test_closing_the_window_alone_leaves_the_worker_running(qtbot: QtBot, tmp_pa
     assert process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     process.kill()
     process.wait(10)
+
+
+def test_why_it_was_given_up_is_said_in_a_line() -> None:
+    log = "2026-11-27 02:00:00,123 ERROR volunteer.worker: "
+    assert in_short("No such model.") == "No such model."
+    assert in_short(f"The worker failed 5 times in a row. {log}It began.\n{log}It is full.\n") == (
+        "The worker failed 5 times in a row. It is full."
+    )
+    assert in_short("Traceback (most recent call last):\n  File ...\nOSError: [Errno 28]") == "OSError: [Errno 28]"
+    assert in_short("") == ""
+
+
+def test_options_of_serving_go_to_the_worker() -> None:
+    command = worker_command(Path("/data"), ["--initial-peers", "/ip4/1", "/ip4/2"])
+    assert command[len(program_command()) :] == [
+        *("--initial-peers", "/ip4/1", "/ip4/2"),
+        *("--data-dir", "/data", "worker"),
+    ]
 
 
 def test_of_a_batch_the_last_status_counts_and_lines_of_the_log_come_together() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 import time
 from pathlib import Path
@@ -42,6 +43,12 @@ def supervise(folder: Path, code: str) -> tuple[Ended, list[News]]:
     news: list[News] = []
     command = [sys.executable, "-c", code]
     return asyncio.run(Supervisor(command, folder, news.append).run()), news
+
+
+def test_a_worker_has_the_environment_that_it_is_given(tmp_path: Path) -> None:
+    code = "import os, sys; sys.exit(78 if os.environ.get('FOR_THE_WORKER') == 'yes' else 0)"
+    given = Supervisor([sys.executable, "-c", code], tmp_path, environment={**os.environ, "FOR_THE_WORKER": "yes"})
+    assert asyncio.run(given.run()) == Ended("It ended with exit code 78.")
 
 
 def test_it_tries_again_and_gives_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
