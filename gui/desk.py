@@ -44,7 +44,6 @@ class Desk(QObject):
 
     def __init__(self, app: QApplication, data_dir: Path, settings: Settings, command: Sequence[str]):
         super().__init__(app)
-        self._app = app
         self._data_dir = data_dir
         self._memory = QSettings(str(data_dir / _MEMORY_FILE), QSettings.Format.IniFormat, self)
         self._appearance = Appearance(app, settings.app)
@@ -80,10 +79,13 @@ class Desk(QObject):
         elif not Tray.is_there():
             QTimer.singleShot(_TRAY_APPEARS_MS, self, self._show_minimised)
         if self._own.settings.settings.app.consented:
-            # After the first picture of the window: starting a process takes a moment of this thread, too.
+            # After the first picture of the window, for which starting a worker would compete with it.
             QTimer.singleShot(0, self._own.link.start)
 
     def come_to_front(self, activation_token: str = "") -> None:
+        """Unless it is about to end."""
+        if self._goodbye is not None:
+            return
         if activation_token:
             os.environ["XDG_ACTIVATION_TOKEN"] = activation_token  # Qt takes it from there
         self.window.come_to_front()
@@ -115,8 +117,8 @@ class Desk(QObject):
 
     def leave_practice(self) -> None:
         """Back to the owner's worker; what was practised is deleted."""
-        self._show(self._own)
         self._end_practice()
+        self._show(self._own)
 
     # What is shown
 
@@ -205,7 +207,7 @@ class Desk(QObject):
 
     def _close(self) -> None:
         """The window's close button."""
-        choice = self._shown.settings.settings.app.close_button
+        choice = self._own.settings.settings.app.close_button
         if not Tray.is_there() or not self._has_worker() or choice == CloseChoice.QUIT:
             self.quit()
         elif choice == CloseChoice.TRAY:
@@ -216,7 +218,7 @@ class Desk(QObject):
             question.open()
 
     def _close_answered(self, choice: CloseChoice) -> None:
-        self._shown.settings.set("app.close_button", choice.value)
+        self._own.settings.set("app.close_button", choice.value)
         if choice is CloseChoice.TRAY:
             self.window.hide()
         else:

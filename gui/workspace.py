@@ -78,7 +78,8 @@ class Workspace(QObject):
         from gui.viewmodels.home import HomeViewModel
         from gui.widgets.home_page import HomePage
 
-        return HomePage(HomeViewModel(self.link, self.worker, self._history, self.settings, self), None)
+        home = HomeViewModel(self.link, self.worker, self._history, self.settings, self)
+        return _owning(HomePage(home), home)
 
     def _chat_page(self) -> QWidget:
         from gui.viewmodels.chat import ChatViewModel
@@ -86,15 +87,17 @@ class Workspace(QObject):
         from gui.widgets.chat.chat_page import ChatPage
 
         chat = ChatViewModel(self.link, self.worker, self.settings, self.swarm, self)
-        page = ChatPage(chat, ConversationsViewModel(self.link, self))
+        conversations = ConversationsViewModel(self.link, self)
+        page = ChatPage(chat, conversations)
         page.model_wanted.connect(lambda: self.page_wanted.emit("settings", "serving"))
-        return page
+        return _owning(page, chat, conversations)
 
     def _swarm_page(self) -> QWidget:
         from gui.viewmodels.private_swarms import PrivateSwarmsViewModel
         from gui.widgets.swarm_page import SwarmPage
 
-        return SwarmPage(self.swarm, PrivateSwarmsViewModel(self.link, self.worker, self.settings, self), None)
+        private_swarms = PrivateSwarmsViewModel(self.link, self.worker, self.settings, self)
+        return _owning(SwarmPage(self.swarm, private_swarms, None), private_swarms)
 
     def _history_page(self) -> QWidget:
         from gui.widgets.history_page import HistoryPage
@@ -112,12 +115,20 @@ class Workspace(QObject):
         from gui.widgets.settings_page import SettingsPage
 
         spoken = [Choice(code, languages.own_name(code)) for code in languages.available()]
-        return SettingsPage(
-            SettingsFormViewModel(self.settings, self.link, self, languages=spoken),
+        form = SettingsFormViewModel(self.settings, self.link, self, languages=spoken)
+        logs, doctor, about = (
             LogsViewModel(self.link, self),
             DoctorViewModel(self.link, self),
             AboutViewModel(self.link, self),
-            AutostartViewModel(self.link, self),
-            EndpointKeyViewModel(self.link, self.worker, self.settings, self),
-            None,
         )
+        autostart = AutostartViewModel(self.link, self)
+        endpoint_key = EndpointKeyViewModel(self.link, self.worker, self.settings, self)
+        page = SettingsPage(form, logs, doctor, about, autostart, endpoint_key, None)
+        return _owning(page, form, logs, doctor, about, autostart, endpoint_key)
+
+
+def _owning(page: QWidget, *viewmodels: QObject) -> QWidget:
+    """The page, which takes with it what nobody else needs: in another language all of it is made anew."""
+    for viewmodel in viewmodels:
+        viewmodel.setParent(page)
+    return page

@@ -281,7 +281,11 @@ def test_practising_beside_a_worker_that_serves_leaves_it_alone(qtbot: QtBot, ma
     pid = serving(qtbot, desk)
     desk.start_practice()
     serving(qtbot, desk)
+    assert desk.window.windowTitle() == "Practice mode"
     desk.leave_practice()
+    assert desk.window.windowTitle() == "Petals Volunteer"
+    assert desk.window.view is not None
+    assert not [each for each in desk.window.view.findChildren(Banner) if not isinstance(each, WorkerBanner)]
     assert psutil.pid_exists(pid)
     assert desk.workspace.worker.word == "Serving"
 
@@ -308,3 +312,12 @@ def test_another_language_is_spoken_at_once(qtbot: QtBot, make_desk: MakeDesk) -
     assert "Schwarm" in [item.text() for item in view.rail.findChildren(QAbstractButton)]
     desk.workspace.settings.set("app.language", "en")
     qtbot.waitUntil(lambda: desk.tray is not None and desk.tray.quit.text() == "Quit")
+
+
+def test_a_window_that_is_about_to_end_does_not_come_back(qtbot: QtBot, make_desk: MakeDesk) -> None:
+    desk = make_desk(lingers_s=1.0)
+    serving(qtbot, desk)
+    with qtbot.waitSignal(desk.over, timeout=20_000):
+        desk.quit()
+        desk.come_to_front()
+        assert not desk.window.isVisible()
