@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+import shiboken6
 from PySide6.QtCore import QCoreApplication, QObject, Qt, Signal
 
 from gui.worker_side import Became, Connection, Happening, WorkerSide, newest
@@ -168,6 +169,8 @@ class WorkerLink(QObject):
     @staticmethod
     def _call(call: Callable[[], None]) -> None:
         """A fault in what one page does with an answer must not cost others theirs."""
+        if _is_for_nobody(call):
+            return
         try:
             call()
         except Exception:
@@ -216,6 +219,12 @@ class WorkerLink(QObject):
         self._running.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             logger.error("Talking to the worker failed", exc_info=error)
+
+
+def _is_for_nobody(call: Callable[[], None]) -> bool:
+    """The one who asked has been deleted since, as a page is that was left."""
+    asker = getattr(getattr(call, "func", call), "__self__", None)
+    return isinstance(asker, QObject) and not shiboken6.isValid(asker)
 
 
 def _in_words(error: Exception) -> str:

@@ -16,6 +16,8 @@ from typing import Any
 import played_worker
 import psutil
 import pytest
+import shiboken6
+from PySide6.QtCore import QObject, Signal
 from pytestqt.qtbot import QtBot
 
 from gui.worker_link import Connection, WorkerLink, worker_command
@@ -146,6 +148,27 @@ def test_a_fault_with_one_answer_costs_nobody_else_theirs(
     link.send(Pause(), heard.append)
     qtbot.waitUntil(lambda: len(heard) == 1)
     assert "no such field" in caplog.text
+
+
+class Asker(QObject):
+    """Emits a signal when it is answered, which a deleted object cannot."""
+
+    heard = Signal(object)
+
+    def hear(self, result: object) -> None:
+        self.heard.emit(result)
+
+
+def test_an_answer_for_one_who_is_gone_is_dropped(
+    qtbot: QtBot, link: WorkerLink, worker: Worker, caplog: pytest.LogCaptureFixture
+) -> None:
+    connected(qtbot, link)
+    asker, others = Asker(), []
+    link.send(Pause(), asker.hear)
+    link.send(Pause(), others.append)
+    shiboken6.delete(asker)
+    qtbot.waitUntil(lambda: len(others) == 1)
+    assert caplog.text == ""
 
 
 def test_without_a_worker_a_command_is_refused(qtbot: QtBot, link: WorkerLink) -> None:
