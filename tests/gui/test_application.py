@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from volunteer.errors import ExitCode
+from volunteer.settings import AppSettings, Settings, save_settings
 
 _HEAVY = ("torch", "transformers", "hivemind", "numpy", "huggingface_hub")
 _START_S = 60.0
@@ -114,3 +115,39 @@ def test_a_killed_window_is_no_hindrance_to_the_next(tmp_path: Path) -> None:
         program.send_signal(signal.SIGTERM)
         program.communicate(timeout=_START_S)
     assert program.returncode == ExitCode.OK
+
+
+_FIRST_PICTURE = """
+import json, os, sys, time
+from pathlib import Path
+import psutil
+from PySide6.QtCore import QEvent, QTimer
+from gui import application, main_window, worker_link
+
+def event(window, event):
+    done = super(main_window.MainWindow, window).event(event)
+    if event.type() is QEvent.Type.Paint:
+        print(json.dumps([time.process_time(), psutil.Process().memory_info().rss, sorted(sys.modules)]), flush=True)
+        os._exit(0)
+    return done
+
+main_window.MainWindow.event = event
+worker_link.WorkerLink.start = lambda link: None
+application.run(Path(sys.argv[1]))
+"""
+
+
+def test_the_first_window_is_quick_and_small(tmp_path: Path) -> None:
+    save_settings(tmp_path, Settings(app=AppSettings(consented=True)))
+    done = subprocess.run(
+        [sys.executable, "-c", _FIRST_PICTURE, str(tmp_path)],
+        env=environment(QT_QPA_PLATFORM="offscreen"),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    # Of the processor: the clock on the wall would tell how many tests run side by side.
+    processor_s, rss_bytes, loaded = json.loads(done.stdout)
+    assert processor_s < 1.5
+    assert rss_bytes < 250e6
+    assert set(loaded) & set(_HEAVY) == set()
