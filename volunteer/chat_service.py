@@ -157,8 +157,8 @@ class _Growing:
 class ChatService(Generic[_QuestionT]):
     """Conversations and the answers that grow in them, at most one in each. Use as `async with`.
 
-    All methods belong to the event loop it was entered in, but for `note_route`. What changes something is done to its
-    end, even if its caller is cancelled.
+    All methods belong to the event loop it was entered in, but for `note_route` and `note_download`. What changes something
+    is done to its end, even if its caller is cancelled.
 
     Args:
         conversations: open for as long as this is.
@@ -324,11 +324,18 @@ class ChatService(Generic[_QuestionT]):
 
     def note_route(self, error: NoRoute | None) -> None:
         """For `ServerTable.on_no_route`, from any thread: why answers wait, or None when they go on."""
+        self._note_from_thread(NoticeKind.ROUTE, f"{error} Trying again." if error is not None else "")
+
+    def note_download(self, done_bytes: int, total_bytes: int) -> None:
+        """From any thread: how far that is which has to be brought before the first answer."""
+        self._note_from_thread(NoticeKind.DOWNLOAD, download_in_words(done_bytes, total_bytes))
+
+    def _note_from_thread(self, kind: NoticeKind, text: str) -> None:
         loop = self._loop
         if loop is None:
             return
         with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile
-            loop.call_soon_threadsafe(self._note_route, f"{error} Trying again." if error is not None else "")
+            loop.call_soon_threadsafe(self._note, kind, text)
 
     # One thing at a time, to its end
 
@@ -454,9 +461,9 @@ class ChatService(Generic[_QuestionT]):
         )
         self._watchers.route(growing.watched, route)
 
-    def _note_route(self, text: str) -> None:
+    def _note(self, kind: NoticeKind, text: str) -> None:
         for growing in self._growing.values():
-            self._watchers.notice(growing.watched, NoticeKind.ROUTE, text)
+            self._watchers.notice(growing.watched, kind, text)
 
     # Saving
 
@@ -527,6 +534,15 @@ class ChatService(Generic[_QuestionT]):
                     changed = await self._save_end(growing)
                     self._watchers.tell(ConversationChanged(changed.id, changed))
                 self._overdue.pop(growing.message_id, None)
+
+
+def download_in_words(done_bytes: int, total_bytes: int) -> str:
+    """A sentence; empty when nothing is left to bring."""
+    if done_bytes >= total_bytes:
+        return ""
+    unit, name, digits = (1e9, "GB", 1) if total_bytes >= 1e9 else (1e6, "MB", 0)
+    done, total = f"{done_bytes / unit:.{digits}f}", f"{total_bytes / unit:.{digits}f}"
+    return f"Downloading what this computer needs to chat with the model: {done} of {total} {name}."
 
 
 def checked_sampling(options: Mapping[str, Any]) -> Sampling:

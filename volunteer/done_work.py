@@ -14,7 +14,7 @@ from volunteer.hardware import Gpu
 from volunteer.points.totals import points_of
 from volunteer.points.wallet import Wallet
 from volunteer.server.admission import Served
-from volunteer.swarm.traffic import Traffic
+from volunteer.swarm.traffic import Downloads, Traffic
 
 _RATE_S = 10.0
 """What is told as so much a second is that of so long."""
@@ -36,7 +36,7 @@ class DoneWork:
         self._served = served
         self._own_traffic = own_traffic
         self._wallet = wallet
-        self._downloads = Downloads()
+        self._downloads = Downloads(served.traffic)
         self._tokens, self._sent, self._received = Rate(), Rate(), Rate()
 
     async def __aenter__(self) -> Self:
@@ -104,21 +104,8 @@ class DoneWork:
             served_tokens=served.tokens,
             served_sessions=served.sessions,
             sent_bytes=served.traffic.sent_bytes + own.sent_bytes,
-            received_bytes=served.traffic.received_bytes + own.received_bytes + self._downloads.received_bytes,
+            received_bytes=served.traffic.received_bytes + own.received_bytes,
         )
-
-
-class Downloads:
-    """How much was brought here, from what downloads tell: how much there is now, of which some was there before."""
-
-    def __init__(self) -> None:
-        self.received_bytes = 0
-        self._before: int | None = None
-
-    def note(self, done_bytes: int, *, is_over: bool) -> None:
-        if self._before is not None:
-            self.received_bytes += max(0, done_bytes - self._before)
-        self._before = None if is_over else done_bytes
 
 
 class Rate:

@@ -25,12 +25,13 @@ from volunteer.client.model import SwarmForCausalLM
 from volunteer.control.channel import Peer
 from volunteer.control.messages import ChatEvent, first_problem
 from volunteer.errors import ConfigurationError
+from volunteer.models.store import DownloadProgress
 from volunteer.openai_api.key import KEY_FILE, load_or_create_key
 from volunteer.points.wallet import Wallet
 from volunteer.settings import EndpointSettings, model_name, peers_file
 from volunteer.swarm.peer_lists import PeerLists
 from volunteer.swarm.swarm_key import SwarmKey
-from volunteer.swarm.traffic import Traffic
+from volunteer.swarm.traffic import Downloads, Traffic
 from volunteer.swarm_model import open_swarm_model
 
 CONVERSATIONS_FILE = "conversations.sqlite"
@@ -76,6 +77,7 @@ class OwnerServices:
         self._on_owner = on_owner
         self.traffic = Traffic()
         """Of the owner's own questions."""
+        self._downloads = Downloads(self.traffic)
         self._answering = Answering(self._open_chat)
         self._conversations = Conversations(data_dir / CONVERSATIONS_FILE)
         self.chats = ChatService(
@@ -149,6 +151,7 @@ class OwnerServices:
             initial_peers=swarm.initial_peers,
             peers_file=peers_file(self._data_dir, swarm.peers_name or opened.dht_prefix),
             swarm_key=swarm.swarm_key,
+            on_progress=self._note_download,
         )
         servers = model.connection.servers
         servers.peers = swarm.peers
@@ -156,6 +159,10 @@ class OwnerServices:
         servers.node.traffic = self.traffic
         self._on_owner(servers.node.peer_id)
         return Chat(model, load_tokenizer(opened.checkpoint.folder))
+
+    def _note_download(self, progress: DownloadProgress) -> None:
+        self._downloads.note(progress.done_bytes, is_over=progress.done_bytes == progress.total_bytes)
+        self.chats.note_download(progress.done_bytes, progress.total_bytes)
 
 
 class ChatCommands:

@@ -68,6 +68,8 @@ class NoticeKind(StrEnum):
     """The model is not given the whole conversation."""
     ROUTE = "route"
     """Some blocks are not served, and the answer waits for them."""
+    DOWNLOAD = "download"
+    """What this computer itself needs of the model is being brought, and the answer waits for it."""
     DISK = "disk"
     """The answer cannot be saved at the moment."""
 

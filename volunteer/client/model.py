@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import threading
 import weakref
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar, Self
@@ -30,6 +30,7 @@ from volunteer.client.session import Session
 from volunteer.errors import ConfigurationError
 from volunteer.models.families import Ends, Positions
 from volunteer.models.loading import ends_parts, load_ends
+from volunteer.models.store import DownloadProgress
 from volunteer.settings import default_data_dir
 from volunteer.swarm.compression import Compression
 from volunteer.swarm.records import ServerRecord
@@ -287,6 +288,7 @@ class SwarmForCausalLM(PreTrainedModel, GenerationMixin):
         peers_file: Path | None = None,
         swarm_key: SwarmKey | None = None,
         account: Account | None = None,
+        on_progress: Callable[[DownloadProgress], None] | None = None,
     ) -> SwarmForCausalLM:
         """As `from_pretrained`, of a model that is open.
 
@@ -294,11 +296,12 @@ class SwarmForCausalLM(PreTrainedModel, GenerationMixin):
             peers_file: where servers that were seen are remembered; if it is there, no initial peer need be given.
             swarm_key: of a private swarm.
             account: signs for what servers do; without one they serve a guest.
+            on_progress: told how far the download of embeddings and head is.
         """
         if not initial_peers and not (peers_file is not None and peers_file.is_file()):
             raise ConfigurationError("Say which swarm to join: give at least one initial peer.")
         family, checkpoint = model.family, model.checkpoint
-        checkpoint.prepare(ends_parts(family, checkpoint))
+        checkpoint.prepare(ends_parts(family, checkpoint), on_progress=on_progress)
         ends = load_ends(family, checkpoint, dtype=dtype, device=torch.device("cpu"))
         connection = Connection(
             initial_peers, model.dht_prefix, family.num_blocks, peers_file=peers_file, swarm_key=swarm_key

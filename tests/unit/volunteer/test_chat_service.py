@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from volunteer.chat_service import Busy, ChatService, PromptMaker, checked_sampling
+from volunteer.chat_service import Busy, ChatService, PromptMaker, checked_sampling, download_in_words
 from volunteer.client.answer_events import (
     AnswerBegan,
     AnswerEnded,
@@ -455,6 +455,31 @@ def test_missing_blocks_are_said_until_the_answer_goes_on(play: Play) -> None:
         assert AnswerText(conversation, exchange.answer.id, 0, "Back.") in events
 
     play(scene)
+
+
+def test_what_has_to_be_downloaded_first_is_said_until_it_is_there(play: Play) -> None:
+    async def scene(scene: Scene) -> None:
+        subscription = scene.service.subscribe()
+        await scene.service.ask(await scene.new(), "q")
+        asked = await scene.asked()
+        for done_bytes in (0, 1_200_000_000, 1_210_000_000, 7_200_000_000):
+            await asyncio.to_thread(scene.service.note_download, done_bytes, 7_200_000_000)
+        await asyncio.sleep(0)
+        asked.finish()
+        events = await until(subscription, AnswerEnded)
+        assert [(event.kind, event.text) for event in events if isinstance(event, AnswerNotice)] == [
+            (NoticeKind.DOWNLOAD, "Downloading what this computer needs to chat with the model: 0.0 of 7.2 GB."),
+            (NoticeKind.DOWNLOAD, "Downloading what this computer needs to chat with the model: 1.2 of 7.2 GB."),
+            (NoticeKind.DOWNLOAD, ""),
+        ]
+
+    play(scene)
+
+
+def test_small_downloads_are_told_in_megabytes() -> None:
+    words = "Downloading what this computer needs to chat with the model: 3 of 57 MB."
+    assert download_in_words(3_100_000, 56_600_000) == words
+    assert download_in_words(5, 5) == download_in_words(0, 0) == ""
 
 
 def test_a_full_disk_does_not_end_an_answer(play: Play) -> None:

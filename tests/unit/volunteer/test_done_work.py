@@ -10,7 +10,7 @@ import pytest
 
 from volunteer.activity import Activity
 from volunteer.control.messages import GpuSample, History, Points, Status
-from volunteer.done_work import DoneWork, Downloads, Rate
+from volunteer.done_work import DoneWork, Rate
 from volunteer.hardware import Gpu
 from volunteer.points.ledger_file import LEDGER_FILE
 from volunteer.points.receipts import UNITS_PER_POINT
@@ -113,19 +113,6 @@ def test_a_ledger_that_cannot_be_read_costs_nothing_else(tmp_path: Path) -> None
     points, history = asyncio.run(run())
     assert points is None
     assert [day.served_tokens for day in history.days] == [7]
-
-
-def test_what_was_there_before_a_download_was_not_brought_by_it() -> None:
-    downloads = Downloads()
-    downloads.note(1000, is_over=False)
-    downloads.note(1500, is_over=False)
-    downloads.note(2000, is_over=True)
-    downloads.note(9000, is_over=True)  # all of another model was here
-    downloads.note(0, is_over=False)
-    downloads.note(300, is_over=False)
-    downloads.note(250, is_over=False)  # it goes on after a failure, from what was whole
-    downloads.note(400, is_over=True)
-    assert downloads.received_bytes == 1000 + 300 + 150
 
 
 def test_a_rate_is_that_of_the_last_seconds() -> None:
