@@ -157,8 +157,8 @@ class _Growing:
 class ChatService(Generic[_QuestionT]):
     """Conversations and the answers that grow in them, at most one in each. Use as `async with`.
 
-    All methods belong to the event loop it was entered in, but for `note_route` and `note_download`. What changes something
-    is done to its end, even if its caller is cancelled.
+    All methods belong to the event loop it was entered in, but for `note_route` and `note_download`. What changes
+    something is done to its end, even if its caller is cancelled.
 
     Args:
         conversations: open for as long as this is.
