@@ -42,6 +42,14 @@ def run(data_dir: Path, *, hidden: bool = False, worker_options: Sequence[str] =
     _check_display()
     qInstallMessageHandler(_hear_qt)
     app = _application()
+    stop = StopSignals(app)  # before others can know of this window: a signal is then kept until it can be heeded
+    try:
+        return _run(app, stop, data_dir, hidden=hidden, worker_options=worker_options)
+    finally:
+        stop.close()
+
+
+def _run(app: QApplication, stop: StopSignals, data_dir: Path, *, hidden: bool, worker_options: Sequence[str]) -> int:
     instance = SingleInstance(data_dir, app)
     if not instance.is_first():
         if instance.ask_first(activation_token()):
@@ -49,13 +57,11 @@ def run(data_dir: Path, *, hidden: bool = False, worker_options: Sequence[str] =
         raise AlreadyRunning("Petals Volunteer is open already, and does not answer.")
     desk = Desk(app, data_dir, load_settings(data_dir).settings, worker_command(data_dir, worker_options))
     instance.raise_wanted.connect(desk.come_to_front)
-    stop = StopSignals(app)
     stop.stop_wanted.connect(desk.quit)
     desk.over.connect(app.quit)
     desk.open(hidden=hidden)
     app.exec()
     instance.close()
-    stop.close()
     return ExitCode.OK
 
 
