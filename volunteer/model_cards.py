@@ -27,6 +27,7 @@ class ModelCard:
         hidden: width of the hidden states.
         ends_parameters: in embeddings, final norm and head.
         is_embedded: it comes with this program.
+        temperature: at which a chat begins; None for the usual one.
     """
 
     place: int
@@ -41,6 +42,7 @@ class ModelCard:
     ends_parameters: int
     shape: BlockShape
     is_embedded: bool = False
+    temperature: float | None = None
 
     @property
     def parameters(self) -> int:

@@ -12,6 +12,7 @@ from PySide6.QtCore import QObject, Signal
 from gui.viewmodels.chat_memory import ChatMemory
 from gui.viewmodels.chat_values import Message, Role, read_conversation, read_exchange
 from gui.viewmodels.open_conversation import OpenConversation
+from gui.viewmodels.sampling_fields import usual_sampling
 from gui.viewmodels.server_table import Server
 from gui.viewmodels.settings import SettingsViewModel
 from gui.viewmodels.swarm import SwarmViewModel
@@ -75,7 +76,7 @@ class ChatViewModel(QObject):
         self._is_restoring = False
         self._visit = 0
         """Counts the conversations that were looked at: answers to what was asked in an earlier one change nothing."""
-        self._new_options = Options()
+        self._new_options: Options | None = None
         self.talk = OpenConversation(link, self)
         self.problem = ""
         self.editing: Message | None = None
@@ -171,7 +172,7 @@ class ChatViewModel(QObject):
     def options(self) -> Options:
         conversation = self.talk.conversation
         if conversation is None:
-            return self._new_options
+            return self._new_options or Options(sampling=usual_sampling(self.model))
         return Options(conversation.system_prompt, conversation.sampling)
 
     @property
@@ -188,7 +189,7 @@ class ChatViewModel(QObject):
     def new(self) -> None:
         """An empty conversation, which the worker is told of with the first question."""
         self._turn_away()
-        self._new_options = Options()
+        self._new_options = None
         self.talk.close()
 
     def open(self, conversation_id: int, message_id: int | None = None) -> None:
@@ -280,7 +281,7 @@ class ChatViewModel(QObject):
         return not (is_told or self.private_swarm or self.is_practice)
 
     def _create(self, text: str) -> None:
-        visit, options = self._visit, self._new_options
+        visit, options = self._visit, self.options
 
         def done(raw: Any) -> None:
             if visit != self._visit:

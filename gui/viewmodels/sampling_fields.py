@@ -12,6 +12,8 @@ from typing import Any
 
 from PySide6.QtCore import QCoreApplication
 
+from volunteer.model_cards import model_cards
+
 translate = QCoreApplication.translate
 
 
@@ -95,6 +97,14 @@ def explanation(field: SamplingField) -> str:
             return translate("SamplingFields", "The same seed gives the same answer again.")
         case _:
             return translate("SamplingFields", "For each point of other servers' work, to go before others.")
+
+
+def usual_sampling(model: str) -> dict[str, Any]:
+    """With what a chat with a model begins, where that is not as for others."""
+    for card in model_cards():
+        if card.hub_name.lower() == model.lower() and card.temperature is not None:
+            return TEMPERATURE.written({}, card.temperature)
+    return {}
 
 
 def chosen_peers(sampling: Mapping[str, Any]) -> tuple[str, ...]:

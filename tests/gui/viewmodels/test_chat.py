@@ -45,6 +45,16 @@ def test_the_first_question_makes_a_conversation(chat: ChatViewModel, link: Fake
     assert [each.id for each in chat.talk.messages] == [1, 2]
 
 
+def test_a_small_model_begins_less_adventurous_until_its_owner_chooses(chat: ChatViewModel, link: FakeLink) -> None:
+    link.say(model="SmolLM2-135M-Instruct")
+    assert chat.options.sampling == {"temperature": 0.2}
+    chat.configure(Options("", {}))
+    assert chat.options.sampling == {}
+    chat.new()
+    link.say(model="bigscience/bloom")
+    assert chat.options.sampling == {}
+
+
 def test_what_is_refused_stays_in_the_field(chat: ChatViewModel, link: FakeLink, qtbot: QtBot) -> None:
     opened(chat, link)
     with qtbot.assertNotEmitted(chat.sent):
