@@ -36,6 +36,11 @@ class Standing:
     prefix: str = ""
     weight: float = 1.0
 
+    @property
+    def competitor(self) -> tuple[Rank, str]:
+        """With whom it shares its turns: a guest's network, whose identities are free to make, else its account."""
+        return self.rank, self.prefix if self.rank is Rank.GUEST else self.account
+
 
 GUEST = Standing()
 
@@ -73,6 +78,7 @@ class FairQueue:
     def __init__(self) -> None:
         self._counters: dict[tuple[str, ...], float] = {}
         self._virtual: dict[tuple[str, ...], float] = {}
+        self._had_turn_at: dict[tuple[Rank, str], float] = {}  # the latest last
         self.owed_to_guests = 0.0
         """Units that guests had less than their share while they waited."""
 
@@ -107,6 +113,19 @@ class FairQueue:
             self._counters[flow] = start + claim.units / _weight(claim.standing)
         if len(self._counters) > _MAX_FLOWS or len(self._virtual) > _MAX_FLOWS:
             self._forget()
+
+    def note_turn(self, standing: Standing, now_s: float) -> None:
+        self._had_turn_at.pop(standing.competitor, None)
+        self._had_turn_at[standing.competitor] = now_s
+        if len(self._had_turn_at) > _MAX_FLOWS:
+            del self._had_turn_at[next(iter(self._had_turn_at))]
+
+    def starved_since(self, standing: Standing, arrived_at: float) -> float:
+        """Since when a step that arrived then has had no turn, nor has any other step of its competitor.
+
+        A crowd of one network does not age by being a crowd.
+        """
+        return max(arrived_at, self._had_turn_at.get(standing.competitor, arrived_at))
 
     def note_tick(self, *, guest_units: int, units: int, blocks: int, guests_wait: bool) -> None:
         """What a tick did for guests and in all, and whether guests had to wait for another one."""
