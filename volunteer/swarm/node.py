@@ -28,6 +28,7 @@ from hivemind.utils.timed_storage import get_dht_time
 
 from volunteer.errors import ConfigurationError, Unavailable
 from volunteer.points.identity import Identity, load_identity
+from volunteer.swarm.awaited_calls import ignore_late_answers
 from volunteer.swarm.dial_back import (
     CHECK_METHOD,
     DIAL_METHOD,
@@ -225,6 +226,7 @@ class SwarmNode:
             startup_timeout=_DAEMON_START_TIMEOUT_S,
             idle_timeout=_UNCLAIMED_S,
         )
+        ignore_late_answers(self._p2p)
         if options.swarm_key is not None:
             await self._close_off(options.swarm_key)
         self._dht = await DHTNode.create(
