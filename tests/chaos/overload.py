@@ -31,7 +31,8 @@ COMPUTERS = {
     "public2": "11.0.2.1",
     "guests": "11.0.3.1",
     "crowd": "11.0.4.1",
-    "friend": "11.0.5.1",
+    "single": "11.0.5.1",
+    "friend": "11.0.6.1",
 }
 
 HIDDEN, BLOCKS = 512, 8
@@ -122,7 +123,7 @@ async def talk(arguments: argparse.Namespace) -> dict[str, Any]:
                 tokens = 0
                 while time.monotonic() < until:
                     purse = Purse(account, opened.family.block_flops)
-                    session = Session(table, max_length=256, purse=purse, peers=arguments.only)
+                    session = Session(table, max_length=512, purse=purse, peers=arguments.only)
                     try:
                         for new in (arguments.prompt, *(200 * [1])):
                             started = time.monotonic()
@@ -221,30 +222,27 @@ def measure_waits(overload: Overload) -> bool:
 
 
 def measure_crowd(overload: Overload, seconds: float) -> bool:
-    """What one and a hundred identities of one network get, beside other networks that leave nothing idle.
+    """What a hundred identities of one network and one identity of another get at the same time.
 
-    A chat waits for each token before it sends the next, so one chat cannot use a network's share: one identity has as
-    many chats here as each of the other networks has.
+    Other networks leave nothing idle. A chat waits for each token before it sends the next, so a single chat cannot use
+    a network's share: the one identity has as many chats as each of the other networks has.
     """
-    tokens = {}
     chats = CROWDED_GUESTS // NETWORKS
-    for identities, chats_each in ((1, 1), (1, chats), (100, 1)):
-        crowd = overload.client("crowd", "--accounts", str(identities), "--chats", str(chats_each), "--think", "0")
-        guests = overload.client(
-            "guests",
-            *("--accounts", str(CROWDED_GUESTS), "--nodes", str(NETWORKS), "--think", "0"),
-            seconds=seconds + 10,
-        ).begin()
-        time.sleep(5)
-        got = crowd.begin().result()
-        tokens[identities, chats_each] = got["tokens"]
-        others = guests.result()
-        share = others["tokens"] / NETWORKS * seconds / (seconds + 10)
-        say(
-            f"{identities} identities of one network with {chats_each} chats each: {got}; "
-            f"{CROWDED_GUESTS} guests of {NETWORKS} networks: {others}, {share:.0f} tokens a network in that time"
-        )
-    ratio = tokens[100, 1] / tokens[1, chats]
+    clients = {
+        "crowd": overload.client("crowd", "--accounts", "100", "--think", "0"),
+        "single": overload.client("single", "--chats", str(chats), "--think", "0"),
+    }
+    others = ("--accounts", str(CROWDED_GUESTS), "--nodes", str(NETWORKS), "--think", "0")
+    guests = overload.client("guests", *others, seconds=seconds + 10).begin()
+    time.sleep(5)
+    begun = {name: client.begin() for name, client in clients.items()}
+    got = {name: client.result() for name, client in begun.items()}
+    waited = guests.result()
+    share = waited["tokens"] / NETWORKS * seconds / (seconds + 10)
+    say(f"{CROWDED_GUESTS} guests of {NETWORKS} networks: {waited}, {share:.0f} tokens a network")
+    say(f"100 identities of one network: {got['crowd']}")
+    say(f"1 identity of one network with {chats} chats: {got['single']}")
+    ratio = got["crowd"]["tokens"] / got["single"]["tokens"]
     say(f"100 identities get {ratio:.3f} of what one gets")
     return ratio <= 1.1
 
