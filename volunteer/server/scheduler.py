@@ -55,7 +55,8 @@ _SMOOTHING = 0.3
 _MIN_PREFILL_TOKENS = 16
 _SHORTAGE_CHECK_S = 0.25
 _SHORTAGE_TIMEOUT_S = 10.0
-"""Without room, steps wait so long for sessions that are not waiting themselves to end or to fall silent."""
+"""Without room, steps wait so long for sessions that are not waiting themselves to end or to fall silent; and so long
+others of a lower rank wait for a newcomer that waits for room."""
 
 
 class SessionEvicted(Exception):
@@ -183,7 +184,8 @@ class Scheduler:
         self._full_rows = FULL_BATCH_ROWS if span.device.type == "cpu" else GPU_FULL_BATCH_ROWS
         self._queue = FairQueue()
         self._near_at = -math.inf
-        self._wanting_room: collections.Counter[Rank] = collections.Counter()
+        self._wanting_room: list[tuple[Rank, float]] = []
+        """Who waits for it, by rank, and since when."""
         self._clock = clock
         self._pages = PageTable(pool.num_pages)
         self._sessions: dict[int, KVSession] = {}
@@ -294,12 +296,11 @@ class Scheduler:
     async def _find_room(self, num_pages: int, standing: Standing, timeout_s: float, asked: str) -> None:
         """Waits until there is room and nobody of a higher rank waits for it."""
         rank = standing.rank
-        deadline = self._clock() + timeout_s
-        self._wanting_room[rank] += 1
+        asked_at = self._clock()
+        deadline = asked_at + timeout_s
+        self._wanting_room.append((rank, asked_at))
         try:
-            while any(self._wanting_room[each] for each in Rank if each < rank) or not self._make_room(
-                num_pages, standing
-            ):
+            while self._is_wanted_above(rank) or not self._make_room(num_pages, standing):
                 left_s = deadline - self._clock()
                 if left_s <= 0:
                     raise KVRoomFull(f"{asked} of KV room asked for, {self.free_tokens} are free")
@@ -309,8 +310,13 @@ class Scheduler:
                     async with asyncio.timeout(min(left_s, _MIN_IDLE_S)):
                         await self._room_waiters.wait()
         finally:
-            self._wanting_room[rank] -= 1
+            self._wanting_room.remove((rank, asked_at))
             self._room_waiters.set()
+
+    def _is_wanted_above(self, rank: Rank) -> bool:
+        """Whether somebody of a higher rank waits for room, for which waiting costs nothing: so not for ever."""
+        since = self._clock() - _SHORTAGE_TIMEOUT_S
+        return any(higher < rank and asked_at > since for higher, asked_at in self._wanting_room)
 
     def _guests_waited_s(self, comer: Standing) -> float:
         """How long the oldest step of the comer's network has waited for its first turn, or another network for any."""

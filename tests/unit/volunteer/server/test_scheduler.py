@@ -377,6 +377,33 @@ def test_a_contributor_takes_the_room_of_a_guest_that_can_begin_again(span: Span
     assert guest.is_evicted
 
 
+def test_guests_do_not_wait_for_ever_for_a_contributor_who_waits_for_room(span: Span, new_engine: NewEngine) -> None:
+    clock = Clock()
+    engine = new_engine(span, num_pages=2, clock=clock)
+    engine.step(engine.open(1, max_length=9), numbers(1, 1, HIDDEN))
+
+    async def come(rank: Rank, rows: int, timeout_s: float) -> None:
+        cache = SessionCache(start=0, end=BLOCKS, batch_size=rows, max_length=9)
+        standing = Standing(rank, "other")
+        async with engine.scheduler.session(
+            cache, first_tokens=1, can_replay=True, timeout_s=timeout_s, standing=standing
+        ) as session:
+            await engine.scheduler.step(session, numbers(rows, 1, HIDDEN))
+
+    async def run() -> None:
+        contributor = asyncio.create_task(come(Rank.CONTRIBUTOR, 2, 600.0))
+        await asyncio.sleep(0.05)
+        with pytest.raises(KVRoomFull):
+            await come(Rank.GUEST, 1, 0.0)
+        clock.now_s += 11.0
+        await come(Rank.GUEST, 1, 0.0)
+        assert not contributor.done()
+        contributor.cancel()
+        await asyncio.wait((contributor,))
+
+    engine.run(run())
+
+
 def test_new_guests_are_sent_elsewhere_once_one_has_waited_for_long(span: Span, new_engine: NewEngine) -> None:
     clock = Clock()
     engine = new_engine(span, num_pages=3, clock=clock)
