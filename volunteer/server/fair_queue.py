@@ -29,17 +29,20 @@ class Standing:
         account: whose service it is counted as: the peer id of the account, or that of the caller.
         prefix: of a guest's network: /24 of IPv4, /48 of IPv6; all unknown ones ("") share one.
         weight: points offered for each point of work.
+        payer: of a contributor who is one on the word of another: that other one, whose turns they are. An account that
+            vouches for a hundred names would otherwise have as many shares.
     """
 
     rank: Rank = Rank.GUEST
     account: str = ""
     prefix: str = ""
     weight: float = 1.0
+    payer: str = ""
 
     @property
     def competitor(self) -> tuple[Rank, str]:
-        """With whom it shares its turns: a guest's network, whose identities are free to make, else its account."""
-        return self.rank, self.prefix if self.rank is Rank.GUEST else self.account
+        """With whom it shares its turns: a guest's network, whose identities are free to make, else who pays."""
+        return self.rank, self.prefix if self.rank is Rank.GUEST else self.payer or self.account
 
 
 GUEST = Standing()
@@ -152,7 +155,7 @@ def _flows(standing: Standing, are_prompts: bool) -> tuple[tuple[str, ...], ...]
     kind = "prompts" if are_prompts else "tokens"
     if standing.rank is Rank.GUEST:
         return (kind, "guests", standing.prefix), (kind, "guests", standing.prefix, standing.account)
-    return ((kind, standing.rank.name, standing.account),)
+    return ((kind, standing.rank.name, standing.competitor[1]),)
 
 
 def _weight(standing: Standing) -> float:

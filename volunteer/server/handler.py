@@ -21,7 +21,7 @@ import torch
 from volunteer.server.accounting import Send
 from volunteer.server.admission import Admission, ServedSession, TooBusy
 from volunteer.server.compute import ComputeThread, Priority
-from volunteer.server.fair_queue import Standing
+from volunteer.server.fair_queue import Rank, Standing
 from volunteer.server.kv_cache import KVRoomFull, SessionCache
 from volunteer.server.push import MAX_PUSHES, OpenStream, Push, Pusher, PushStreams
 from volunteer.server.requests import (
@@ -309,10 +309,13 @@ class BlockService:
             left_padding=opening.left_padding,
         )
         call = opening.call
-        async with (
-            self._admission.session(caller, call.metadata, range(call.start, call.end), send) as served,
-            self._room(opening, cache, served.standing) as room,
-        ):
+        async with contextlib.AsyncExitStack() as stack:
+            admitted = self._admission.session(caller, call.metadata, range(call.start, call.end), send)
+            served = await stack.enter_async_context(admitted)
+            if served.standing.rank is Rank.CONTRIBUTOR:
+                # Guests lose their room to it: not for a step that is refused, and so costs it nothing.
+                self._parser.step(opening, request, call.metadata)
+            room = await stack.enter_async_context(self._room(opening, cache, served.standing))
             if session_id in self._sessions:
                 raise BadMessage(f"session id {session_id} is not unique")
             session = _Session(opening, room, served)
@@ -357,21 +360,23 @@ class BlockService:
             if metadata.get("pushed"):
                 logger.debug("A pushed step came %s the client's copy", "after" if is_repeated else "before")
             if not is_repeated:
-                outputs, can_push = await self._step(session, request, metadata)
+                # Before anything is computed: who makes a mistake here would have its work for nothing.
                 (compression,) = output_compressions(metadata, 1)
+                next_server = self._parser.next_server(metadata)
+                outputs, can_push = await self._step(session, request, metadata)
                 packed = await self._packed(outputs, compression, Priority.DECODE)
-                next_server = self._parser.next_server(metadata) if can_push else None
-                if next_server is not None:
+                session.served.count(outputs.shape[0] * outputs.shape[1], packed.buffer)
+                if next_server is not None and can_push:
                     self._push_outputs(next_server, request, packed, metadata)
                 async with asyncio.timeout(_STEP_TIMEOUT_S):
                     await stream.send(ExpertResponse(tensors=[packed]))
-                await session.served.count(outputs.shape[0] * outputs.shape[1], packed.buffer)
-                session.room.standing = session.served.standing
+                await session.served.note_sent()
             session.requests.task_done()
 
     async def _step(self, session: _Session, request: Any, metadata: dict[str, Any]) -> tuple[torch.Tensor, bool]:
         step = self._parser.step(session.opening, request, metadata)
         await session.served.before(step.hidden_states.shape[0] * step.hidden_states.shape[1])
+        session.room.standing = session.served.standing
         outputs = await self._scheduler.step(
             session.room,
             step.hidden_states,

@@ -80,6 +80,13 @@ def test_contributors_share_by_what_they_offer() -> None:
     assert got[high] / got[low] == pytest.approx(3.0, rel=0.05)
 
 
+def test_names_that_one_account_vouches_for_share_its_turns() -> None:
+    others = [Standing(Rank.CONTRIBUTOR, str(number)) for number in range(20)]
+    names = [Standing(Rank.CONTRIBUTOR, f"name {number}", payer="0") for number in range(30)]
+    got = simulate(others + names, 2000)
+    assert sum(got[each] for each in [others[0], *names]) == pytest.approx(got[others[1]], rel=0.05)
+
+
 def test_who_asks_for_little_saves_little_up() -> None:
     queue = FairQueue()
     trickle, busy = guest("trickle", "a"), guest("busy", "b")
