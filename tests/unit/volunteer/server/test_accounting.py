@@ -65,7 +65,7 @@ class Server:
         self.accounting = Accounting(peer.ledger, terms)
 
     def order(self, client: Client, **changes: Any) -> Order:
-        fields = {"nonce": secrets.token_bytes(NONCE_BYTES), "price_milli": 1000} | changes
+        fields: dict[str, Any] = {"nonce": secrets.token_bytes(NONCE_BYTES), "price_milli": 1000} | changes
         return Order(client.peer.id, "12D3KooWClient", self.peer.id, **fields)
 
     def bill(self, client: Client, order: Order | None = None, **options: Any) -> Any:
