@@ -73,6 +73,8 @@ _CALL_TIMEOUT_S = 180.0
 _MAX_STREAMS = 1024
 _MAX_STREAMS_PER_PEER = 128
 _MAX_CALLS = 64
+_MAX_CALLS_PER_PEER = 32
+"""Ours have 16 under way; Petals' try again what is refused."""
 _MAX_QUEUED_STEPS = 8
 _MAX_REMEMBERED_STEPS = 1024
 _MIN_INBOX_BYTES = 512 * 1024**2
@@ -141,7 +143,7 @@ class BlockService:
         """Those that were given an id, by which others may push into them."""
         self._all_sessions: set[_Session] = set()
         self._streams_of: collections.Counter[str] = collections.Counter()
-        self._open_calls = 0
+        self._open_calls: collections.Counter[str] = collections.Counter()
         self._idle = asyncio.Event()
         self._idle.set()
         self._accepts_sessions = True
@@ -278,12 +280,12 @@ class BlockService:
     async def rpc_forward(self, request: Any, caller: str) -> Any:
         """Whole sequences, without a cache: [batch, tokens, hidden] both ways."""
         self._admission.check_listed(caller)
-        return await self._unary_call(request, self._forward)
+        return await self._unary_call(request, caller, self._forward)
 
     async def rpc_backward(self, request: Any, caller: str) -> Any:
         """Gradients of `rpc_forward`'s inputs, which are sent again."""
         self._admission.check_listed(caller)
-        return await self._unary_call(request, self._backward)
+        return await self._unary_call(request, caller, self._backward)
 
     async def rpc_forward_stream(self, stream: MessageStream, caller: str) -> None:
         self._admission.check_listed(caller)
@@ -398,8 +400,10 @@ class BlockService:
 
     # Calls without a session
 
-    async def _unary_call(self, request: Any, run: Callable[[Call, list[torch.Tensor]], Awaitable[list[Any]]]) -> Any:
-        with self._counted_call():
+    async def _unary_call(
+        self, request: Any, caller: str, run: Callable[[Call, list[torch.Tensor]], Awaitable[list[Any]]]
+    ) -> Any:
+        with self._counted_call(caller):
             async with asyncio.timeout(_CALL_TIMEOUT_S):
                 call = self._parser.call(request)
                 tensors = self._parser.tensors(request.tensors)
@@ -418,7 +422,7 @@ class BlockService:
         with self._admitted(caller):
             async with asyncio.timeout(_CALL_TIMEOUT_S):
                 call, tensors = await self._receive_call(stream)
-                with self._counted_call():  # not before: it would take nothing to keep all others from calling
+                with self._counted_call(caller):  # not before: it would take nothing to keep all others from calling
                     answers = await run(call, tensors)
                 for packed in answers:
                     for part in split_tensor(packed):
@@ -518,14 +522,16 @@ class BlockService:
                 self._idle.set()
 
     @contextlib.contextmanager
-    def _counted_call(self) -> Iterator[None]:
-        if self._open_calls >= _MAX_CALLS:
+    def _counted_call(self, caller: str) -> Iterator[None]:
+        if self._open_calls.total() >= _MAX_CALLS or self._open_calls[caller] >= _MAX_CALLS_PER_PEER:
             raise TooBusy("This server has too many calls waiting")
-        self._open_calls += 1
+        self._open_calls[caller] += 1
         try:
             yield
         finally:
-            self._open_calls -= 1
+            self._open_calls[caller] -= 1
+            if not self._open_calls[caller]:
+                del self._open_calls[caller]
 
 
 async def _read_requests(stream: MessageStream, requests: asyncio.Queue[Any]) -> None:

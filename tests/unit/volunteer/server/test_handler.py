@@ -3,6 +3,7 @@ import contextlib
 import logging
 import math
 import socket
+import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
@@ -190,6 +191,28 @@ def test_calls_that_are_still_being_sent_keep_nobody_from_calling(span: Span) ->
             assert await server.service.rpc_forward(request(numbers(1, 3, HIDDEN), NO_PROMPTS), "other")
             assert server.service.open_sessions == 100
         assert server.service.open_sessions == 0
+
+    with_server(span, test)
+
+
+def test_one_peer_has_no_more_than_half_of_the_calls(span: Span) -> None:
+    is_busy = threading.Event()
+
+    async def test(server: Server) -> None:
+        blocked = asyncio.create_task(server.compute.run(Priority.DECODE, is_busy.wait, 20))
+        try:
+            sent = request(numbers(1, 3, HIDDEN), NO_PROMPTS)
+            calls = [asyncio.create_task(server.service.rpc_forward(sent, "heavy")) for _ in range(100)]
+            await asyncio.sleep(0.05)
+            refused = [call for call in calls if call.done()]
+            assert len(refused) == 68 and all(isinstance(call.exception(), TooBusy) for call in refused)
+            other = asyncio.create_task(server.service.rpc_forward(sent, "other"))
+            await asyncio.sleep(0.05)
+            assert not other.done()
+        finally:
+            is_busy.set()
+        await asyncio.gather(blocked, other, *(call for call in calls if call not in refused))
+        assert not server.service._open_calls
 
     with_server(span, test)
 
