@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from volunteer.points.orders import Order
-from volunteer.server.accounting import Accounting, Bill, NotSigned, Send
+from volunteer.server.accounting import CHUNK_TOKENS, Accounting, Bill, NotSigned, Send
 from volunteer.server.fair_queue import Rank, Standing
 from volunteer.server.fair_use import FairUse, UnfairUse
 from volunteer.server.standing import Credit, Standings
@@ -149,6 +149,12 @@ class ServedSession:
         self.standing = credit.standing
         """A contributor's becomes a guest's when what it is owed is used up."""
 
+    def standing_for(self, tokens: int) -> Standing:
+        """As whom a step of so many is served. More than a chunk has to be owed; so nobody gets a book for a word."""
+        if self._bill is None or tokens <= CHUNK_TOKENS:
+            return self._credit.standing
+        return self._credit.standing_for(self._bill.charge(self._tokens + tokens) - self._drawn_units)
+
     async def before(self, tokens: int) -> None:
         """Waits until so many more may be computed, and takes them off what is owed to the account.
 
@@ -158,8 +164,8 @@ class ServedSession:
         bill = self._bill
         if bill is not None:
             await bill.before(tokens)
+        self.standing = self.standing_for(tokens)
         self._tokens += tokens
-        self.standing = self._credit.standing
         if bill is not None:
             units, self._drawn_units = bill.charge(self._tokens) - self._drawn_units, bill.charge(self._tokens)
             self._credit.draw(units)

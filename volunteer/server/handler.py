@@ -314,10 +314,11 @@ class BlockService:
         async with contextlib.AsyncExitStack() as stack:
             admitted = self._admission.session(caller, call.metadata, range(call.start, call.end), send)
             served = await stack.enter_async_context(admitted)
-            if served.standing.rank is Rank.CONTRIBUTOR:
+            standing = served.standing_for(opening.batch_size * opening.first_tokens)
+            if standing.rank is Rank.CONTRIBUTOR:
                 # Guests lose their room to it: not for a step that is refused, and so costs it nothing.
                 self._parser.step(opening, request, call.metadata)
-            room = await stack.enter_async_context(self._room(opening, cache, served.standing))
+            room = await stack.enter_async_context(self._room(opening, cache, standing))
             if session_id in self._sessions:
                 raise BadMessage(f"session id {session_id} is not unique")
             session = _Session(opening, room, served)

@@ -185,6 +185,11 @@ class Credit:
         self._lock = lock or asyncio.Lock()
         self._drawn = 0
 
+    def standing_for(self, units: int) -> Standing:
+        """As whom work is done that is worth so much: as a contributor's only if all of it is owed."""
+        left = max(0, self._own.left) + sum(voucher.left for voucher in self._vouchers)
+        return self.standing if self._guest.rank is Rank.OWNER or units <= left else self._guest
+
     @property
     def standing(self) -> Standing:
         if self._own.left > 0:

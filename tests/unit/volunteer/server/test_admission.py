@@ -13,7 +13,7 @@ import pytest
 from volunteer.points.orders import Order, sign_order
 from volunteer.points.receipts import NONCE_BYTES, from_wire, read_claim, to_wire
 from volunteer.server import accounting
-from volunteer.server.accounting import CLAIM_TOKENS, Accounting, NotSigned, Terms
+from volunteer.server.accounting import CHUNK_TOKENS, CLAIM_TOKENS, Accounting, NotSigned, Terms
 from volunteer.server.admission import Admission, Books, NotListed, ServedSession, TooBusy
 from volunteer.server.fair_queue import Rank
 from volunteer.server.fair_use import ACCOUNT_SESSIONS, UNPAID_CLAIMS
@@ -143,6 +143,23 @@ def test_a_contributor_becomes_a_guest_when_what_it_is_owed_is_used_up(new_peer:
     run(test)
 
 
+def test_a_long_step_has_to_be_owed_as_a_whole(new_peer: NewPeer) -> None:
+    server, client = Server(new_peer()), new_peer()
+    client.works_for(server.peer, 1000 * len(BLOCKS))
+
+    async def test() -> None:
+        async with server.session(client) as session:
+            assert session.standing_for(1000).rank is Rank.CONTRIBUTOR
+            assert session.standing_for(1001).rank is Rank.GUEST
+            assert await give(session, 900) is Rank.CONTRIBUTOR
+            await server.sign(client)
+            assert session.standing_for(CHUNK_TOKENS + 1).rank is Rank.GUEST
+            assert await give(session, CHUNK_TOKENS) is Rank.CONTRIBUTOR
+            assert session.standing_for(1).rank is Rank.GUEST
+
+    run(test)
+
+
 def test_two_sessions_do_not_use_the_same_credit(new_peer: NewPeer) -> None:
     server, client = Server(new_peer()), new_peer()
     client.works_for(server.peer, 100)
@@ -180,7 +197,7 @@ def test_a_step_that_was_not_computed_costs_nothing(new_peer: NewPeer) -> None:
         for _ in range(3):
             with pytest.raises(BadMessage):
                 async with server.session(client) as session:
-                    await session.before(1000)
+                    await session.before(CHUNK_TOKENS)
                     assert session.standing.rank is Rank.CONTRIBUTOR
                     raise BadMessage("beyond the end")
         assert server.peer.ledger.balance(client.id).pending == 0
