@@ -96,11 +96,14 @@ def join_swarm(data_dir: Path, invitation: str) -> Invitation:
 
 
 def leave_swarm(data_dir: Path, name: str) -> None:
-    """Forgets the key, whether it could be used or not. Raises ConfigurationError: there is no such swarm."""
+    """Forgets the key, also one that cannot be used. Raises ConfigurationError: there is no such swarm."""
     file = swarm_file(data_dir, name)
     if not file.exists():
-        load_swarm(data_dir, name)  # says which ones there are
-    file.unlink(missing_ok=True)
+        load_swarm(data_dir, name)
+    try:
+        file.unlink(missing_ok=True)
+    except OSError as error:
+        raise ConfigurationError(f"{file} cannot be deleted: {error.strerror}.") from error
 
 
 def rekey_swarm(data_dir: Path, name: str) -> Invitation:

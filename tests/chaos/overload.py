@@ -1,9 +1,11 @@
 """A real worker with twice the chats that it can take: who waits for how long, and what a crowd of identities gets.
 
     python tests/chaos/overload.py --seconds 30
+    python tests/chaos/overload.py --seconds 60 --crowd
 
 The worker and its clients are processes on computers of their own (network namespaces), each client's in a network of
-its own, because guests share by network. Needs root on Linux, with `ip`.
+its own, because guests share by network. The guests' computer stands for many networks: a router translates each of its
+connections to another address. Needs root on Linux, with `ip` and `iptables`.
 """
 
 from __future__ import annotations
@@ -29,11 +31,15 @@ COMPUTERS = {
     "public2": "11.0.2.1",
     "guests": "11.0.3.1",
     "crowd": "11.0.4.1",
-    "friend": "11.0.5.1",
+    "single": "11.0.5.1",
+    "friend": "11.0.6.1",
 }
+
 HIDDEN, BLOCKS = 512, 8
-GUESTS = 32
-"""Twice the rows of a tick."""
+GUESTS = 40
+"""More than twice the rows of a tick, while one contributor waits."""
+NETWORKS, CROWDED_GUESTS = 48, 192
+"""Their chats fill every tick though each is slow to send its next token: a crowd gets no row that nobody wants."""
 
 
 @contextlib.contextmanager
@@ -48,11 +54,21 @@ def networks() -> Iterator[None]:
         for name, address in COMPUTERS.items():
             connect(name, address, SWITCH, name)
             ip("-n", PREFIX + SWITCH, "link", "set", name, "master", "bridge0")
-            ip("-n", PREFIX + name, "route", "add", "11.0.0.0/16", "dev", "eth0")
+            ip("-n", PREFIX + name, "route", "add", "11.0.0.0/15", "dev", "eth0")
+        for number in range(NETWORKS):
+            _translate_one_in(NETWORKS - number, f"11.1.{number}.1")
         yield
     finally:
         for name in names:
             subprocess.run(["ip", "netns", "del", PREFIX + name], check=False)
+
+
+def _translate_one_in(count: int, address: str) -> None:
+    """Of the guests' connections to the worker that are not translated yet, one in so many comes from this address."""
+    ip("-n", PREFIX + "guests", "addr", "add", f"{address}/24", "dev", "eth0")
+    chosen = ("-m", "statistic", "--mode", "nth", "--every", str(count), "--packet", "0")
+    rule = ("-A", "POSTROUTING", "-d", COMPUTERS["public1"], "-p", "tcp", *chosen, "-j", "SNAT", "--to-source", address)
+    subprocess.run(inside("guests", "iptables", "-t", "nat", *rule), check=True)
 
 
 def save_model(folder: Path) -> Path:
@@ -91,32 +107,41 @@ async def talk(arguments: argparse.Namespace) -> dict[str, Any]:
             ]
             accounts = [Account(each, ledger) for each, ledger in zip(identities, ledgers, strict=True)]
         options = NodeOptions(initial_peers=tuple(arguments.peers), is_client=True, may_begin_alone=False)
-        async with SwarmNode(options) as node:
-            table = ServerTable(node, opened.dht_prefix, opened.family.num_blocks, patience_s=600.0)
+        async with contextlib.AsyncExitStack() as nodes:
+            tables: list[ServerTable] = []
+            for _ in range(arguments.nodes):
+                node = await nodes.enter_async_context(SwarmNode(options))
+                table = ServerTable(node, opened.dht_prefix, opened.family.num_blocks, patience_s=600.0)
+                nodes.push_async_callback(table.close)
+                tables.append(table)
+            print("ready", flush=True)
+            await asyncio.to_thread(sys.stdin.readline)
             waits: list[float] = []
             until = time.monotonic() + arguments.seconds
 
-            async def chat(account: Account) -> int:
+            async def chat(account: Account, table: ServerTable) -> int:
                 tokens = 0
                 while time.monotonic() < until:
                     purse = Purse(account, opened.family.block_flops)
-                    session = Session(table, max_length=256, purse=purse, peers=arguments.only)
+                    session = Session(table, max_length=512, purse=purse, peers=arguments.only)
                     try:
                         for new in (arguments.prompt, *(200 * [1])):
                             started = time.monotonic()
                             await session.step(torch.randn(1, new, HIDDEN))
-                            if started > until or time.monotonic() > until:
+                            waited_s = time.monotonic() - started
+                            if new == 1:
+                                waits.append(waited_s)
+                            if time.monotonic() > until:
                                 break
                             tokens += new
-                            if new == 1:
-                                waits.append(time.monotonic() - started)
-                                await asyncio.sleep(arguments.think)
+                            await asyncio.sleep(arguments.think)
                     finally:
                         await session.close()
                 return tokens
 
-            tokens = sum(await asyncio.gather(*(chat(account) for account in accounts)))
-            await table.close()
+            accounts *= arguments.chats
+            chats = (chat(account, tables[number % len(tables)]) for number, account in enumerate(accounts))
+            tokens = sum(await asyncio.gather(*chats))
     waits.sort()
 
     def at(share: float) -> float:
@@ -125,76 +150,109 @@ async def talk(arguments: argparse.Namespace) -> dict[str, Any]:
     return {"tokens": tokens, "p50_ms": at(0.5), "p95_ms": at(0.95), "max_ms": at(1.0)}
 
 
-def start_client(name: str, model: Path, data_dir: Path, peers: list[str], *options: str) -> subprocess.Popen[str]:
-    command = (sys.executable, __file__, "--client", "--model", str(model), "--data-dir", str(data_dir / name))
-    return subprocess.Popen(
-        inside(name, *command, "--peers", *peers, *options),
-        stdout=subprocess.PIPE,
-        text=True,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-    )
+class Client:
+    """A process of chats on one of the computers; they begin when `begin` is called."""
+
+    def __init__(self, name: str, model: Path, data_dir: Path, peers: list[str], *options: str):
+        command = (sys.executable, __file__, "--client", "--model", str(model), "--data-dir", str(data_dir / name))
+        self._process = subprocess.Popen(
+            inside(name, *command, "--peers", *peers, *options),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"OMP_NUM_THREADS": "1"},
+        )
+
+    def begin(self) -> Client:
+        if self._process.stdout is not None and self._process.stdin is not None:
+            self._process.stdout.readline()
+            self._process.stdin.write("begin\n")
+            self._process.stdin.flush()
+        return self
+
+    def result(self) -> Any:
+        output, _ = self._process.communicate()
+        return json.loads(output.strip().splitlines()[-1])
 
 
-def result(client: subprocess.Popen[str]) -> dict[str, Any]:
-    output, _ = client.communicate()
-    found: dict[str, Any] = json.loads(output.strip().splitlines()[-1])
-    return found
+class Overload:
+    """Two workers: the owner of the second one is owed work by the first, which is the one that is asked."""
+
+    def __init__(self, stack: contextlib.ExitStack, data_dir: Path, seconds: float):
+        self.data_dir = data_dir
+        self._seconds = seconds
+        self._model = save_model(data_dir / "random-bloom")
+        self._stack = stack
+        self._peers = self._start("public1", "--new-swarm")
+        self._start("public2", "--initial-peers", *self._peers)
+        self.first = self._peers[0].rsplit("/", 1)[-1]
+        listed = Client("friend", self._model, data_dir, self._peers, "--list").result()
+        self.second = next(peer_id for peer_id in listed if peer_id != self.first)
+
+    def _start(self, name: str, *join: str) -> list[str]:
+        server = Server(
+            name, f"0:{BLOCKS}", self.data_dir, ["--model", str(self._model), "--kv-tokens", "65536", *join]
+        )
+        self._stack.callback(server.stop)
+        peers = [address for address in server.wait_for("listening")["maddrs"] if "/11.0." in address]
+        server.wait_for("ready")
+        return peers
+
+    def client(self, name: str, *options: str, only: str = "", seconds: float | None = None) -> Client:
+        chosen = ("--only", only or self.first, "--seconds", str(seconds or self._seconds))
+        return Client(name, self._model, self.data_dir, self._peers, *chosen, *options)
+
+
+def measure_waits(overload: Overload) -> bool:
+    """A contributor among more guests than the worker can take at once."""
+    wallets = (str(overload.data_dir / "public1"), str(overload.data_dir / "public2"))
+    owed = overload.client(
+        "friend", "--wallet", wallets[0], "--prompt", "128", "--think", "0", only=overload.second
+    ).begin()
+    say(f"the second worker did {owed.result()['tokens']} tokens for the first one's owner")
+    is_good = True
+    for think in ("0.002", "0.05"):
+        guests = overload.client("guests", "--accounts", str(GUESTS), "--nodes", "8").begin()
+        friend = overload.client("friend", "--wallet", wallets[1], "--think", think, "--prompt", "8").begin()
+        first, others = friend.result(), guests.result()
+        ratio = first["p95_ms"] / others["p95_ms"]
+        say(f"contributor, {think} s between tokens: {first}; {GUESTS} guests: {others}; p95 ratio {ratio:.3f}")
+        is_good = is_good and ratio <= 0.25 and others["max_ms"] < 60_000
+    return is_good
+
+
+def measure_crowd(overload: Overload, seconds: float) -> bool:
+    """What a hundred identities of one network and one identity of another get at the same time.
+
+    Other networks leave nothing idle. A chat waits for each token before it sends the next, so a single chat cannot use
+    a network's share: the one identity has as many chats as each of the other networks has.
+    """
+    chats = CROWDED_GUESTS // NETWORKS
+    clients = {
+        "crowd": overload.client("crowd", "--accounts", "100", "--think", "0"),
+        "single": overload.client("single", "--chats", str(chats), "--think", "0"),
+    }
+    others = ("--accounts", str(CROWDED_GUESTS), "--nodes", str(NETWORKS), "--think", "0")
+    guests = overload.client("guests", *others, seconds=seconds + 10).begin()
+    time.sleep(5)
+    begun = {name: client.begin() for name, client in clients.items()}
+    got = {name: client.result() for name, client in begun.items()}
+    waited = guests.result()
+    share = waited["tokens"] / NETWORKS * seconds / (seconds + 10)
+    say(f"{CROWDED_GUESTS} guests of {NETWORKS} networks: {waited}, {share:.0f} tokens a network")
+    say(f"100 identities of one network: {got['crowd']}")
+    say(f"1 identity of one network with {chats} chats: {got['single']}")
+    ratio = got["crowd"]["tokens"] / got["single"]["tokens"]
+    say(f"100 identities get {ratio:.3f} of what one gets")
+    return ratio <= 1.1
 
 
 def main(arguments: argparse.Namespace) -> int:
-    seconds = ("--seconds", str(arguments.seconds))
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
-        data_dir = Path(folder)
-        model = save_model(data_dir / "random-bloom")
         stack.enter_context(networks())
-
-        def start(name: str, *join: str) -> list[str]:
-            server = Server(name, f"0:{BLOCKS}", data_dir, ["--model", str(model), "--kv-tokens", "40960", *join])
-            stack.callback(server.stop)
-            peers = [address for address in server.wait_for("listening")["maddrs"] if "/11.0." in address]
-            server.wait_for("ready")
-            return peers
-
-        peers = start("public1", "--new-swarm")
-        start("public2", "--initial-peers", *peers)
-        first = peers[0].rsplit("/", 1)[-1]
-        second = next(
-            peer_id
-            for peer_id in _servers(start_client("friend", model, data_dir, peers, "--list"))
-            if peer_id != first
-        )
-
-        def client(name: str, *options: str, only: str = first) -> subprocess.Popen[str]:
-            return start_client(name, model, data_dir, peers, *seconds, "--only", only, *options)
-
-        # The owner of the first worker has the second one work for it: the first then owes the second.
-        owed = result(
-            client("friend", "--wallet", str(data_dir / "public1"), "--prompt", "128", "--think", "0", only=second)
-        )
-        say(f"the second worker did {owed['tokens']} tokens for the first one's owner")
-        is_good = True
-        for think in ("0.002", "0.05"):
-            guests = client("guests", "--accounts", str(GUESTS))
-            friend = result(client("friend", "--wallet", str(data_dir / "public2"), "--think", think, "--prompt", "8"))
-            waited = result(guests)
-            ratio = friend["p95_ms"] / waited["p95_ms"]
-            say(f"contributor, {think} s between tokens: {friend}; {GUESTS} guests: {waited}; p95 ratio {ratio:.3f}")
-            is_good = is_good and ratio <= 0.25 and waited["max_ms"] < 60_000
-        shares = {}
-        for accounts in (1, 100):
-            guests = client("guests", "--accounts", "1", "--think", "0")
-            crowd = result(client("crowd", "--accounts", str(accounts), "--think", "0"))
-            shares[accounts] = crowd["tokens"]
-            say(f"{accounts} identities of one network: {crowd}; one guest of another: {result(guests)}")
-        ratio = shares[100] / shares[1]
-        say(f"100 identities get {ratio:.3f} of what one gets")
-        return 0 if is_good and ratio <= 1.1 else 1
-
-
-def _servers(client: subprocess.Popen[str]) -> list[str]:
-    output, _ = client.communicate()
-    found: list[str] = json.loads(output.strip().splitlines()[-1])
-    return found
+        overload = Overload(stack, Path(folder), arguments.seconds)
+        is_good = measure_crowd(overload, arguments.seconds) if arguments.crowd else measure_waits(overload)
+        return 0 if is_good else 1
 
 
 async def list_servers(arguments: argparse.Namespace) -> list[str]:
@@ -210,6 +268,7 @@ async def list_servers(arguments: argparse.Namespace) -> list[str]:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=30.0)
+    parser.add_argument("--crowd", action="store_true", help="measure what a crowd of identities gets")
     for hidden in ("--client", "--list"):
         parser.add_argument(hidden, action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--model", type=Path, help=argparse.SUPPRESS)
@@ -218,6 +277,8 @@ if __name__ == "__main__":
     parser.add_argument("--peers", nargs="+", help=argparse.SUPPRESS)
     parser.add_argument("--only", nargs="*", default=(), help=argparse.SUPPRESS)
     parser.add_argument("--accounts", type=int, default=1, help=argparse.SUPPRESS)
+    parser.add_argument("--nodes", type=int, default=1, help=argparse.SUPPRESS)
+    parser.add_argument("--chats", type=int, default=1, help=argparse.SUPPRESS)
     parser.add_argument("--prompt", type=int, default=16, help=argparse.SUPPRESS)
     parser.add_argument("--think", type=float, default=0.002, help=argparse.SUPPRESS)
     given = parser.parse_args()

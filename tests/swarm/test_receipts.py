@@ -16,7 +16,9 @@ from volunteer.client.model import SwarmForCausalLM
 from volunteer.client.session import SessionFailed
 from volunteer.points.identity import new_identity
 from volunteer.points.ledger import Ledger
+from volunteer.points.ledger_file import LedgerFailed
 from volunteer.points.orders import Order, sign_order
+from volunteer.points.receipts import SignedHalf, Work
 from volunteer.points.wallet import Wallet
 from volunteer.server.accounting import CHUNK_TOKENS
 from volunteer.server.fair_queue import Rank
@@ -114,6 +116,25 @@ def test_a_client_that_does_not_sign_gets_one_chunk(
     assert server.served.tokens - before == CHUNK_TOKENS
     summary = ledger_of(server).points()
     assert summary.pending > 0
+
+
+class FullDisk(Ledger):
+    def countersign(self, claim: SignedHalf, expected: Work) -> SignedHalf:
+        raise LedgerFailed("The disk is full")
+
+
+def test_a_client_that_cannot_write_goes_on_as_a_guest(
+    swarm: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("volunteer.server.accounting._SIGNING_TIMEOUT_S", 0.5)
+    identity = new_identity()
+    with (
+        FullDisk(tmp_path / "full.sqlite", identity) as ledger,
+        swarm.client(account=Account(identity, ledger)) as model,
+    ):
+        assert talk(model, 600, 300) == 0
+    pending = [ledger_of(server).balance(identity.peer_id).pending for server in swarm.servers]
+    assert pending[0] > 0 and ledger_of(swarm.servers[0]).verify() == []
 
 
 def test_a_server_that_claims_too_much_is_left(swarm: Any, wallet: Wallet, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -238,4 +259,4 @@ def test_the_digest_is_that_of_the_outputs(swarm: Any, wallet: Wallet) -> None:
     payments = session._session.purse._payments
     while not payments[0].is_settled and time.monotonic() < deadline:
         time.sleep(0.01)
-    assert payments[0]._signed is not None and payments[0]._signed.digest == digest.digest()
+    assert payments[0]._checked is not None and payments[0]._checked.digest == digest.digest()

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from volunteer.errors import UserError
 from volunteer.points.identity import Identity
 from volunteer.points.ledger import Ledger
 from volunteer.points.orders import Order, sign_order
@@ -39,6 +40,9 @@ _MAX_VOUCHERS = 4
 """Receipts that go with an order; a kilobyte each."""
 _VOUCHERS_AGE_S = 60.0
 _SETTLE_TIMEOUT_S = 10.0
+_GUEST_S = 300.0
+"""So long a server is spoken to as by a guest after it could not be paid: better than a session that ends with each
+chunk."""
 
 
 @dataclass(frozen=True)
@@ -60,23 +64,47 @@ class Account:
         identity: signs; its peer id is the account.
         ledger: where what was signed stands.
         offer: for sessions that make none of their own, asked for at the start of each.
+        clock: seconds.
     """
 
-    def __init__(self, identity: Identity, ledger: Ledger, offer: Callable[[], Offer] = Offer):
+    def __init__(
+        self,
+        identity: Identity,
+        ledger: Ledger,
+        offer: Callable[[], Offer] = Offer,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ):
         self.identity = identity
         self.ledger = ledger
         self.offer = offer
+        self._clock = clock
         self._vouchers: tuple[Any, ...] = ()
         self._vouchers_read_at = float("-inf")
+        self._not_paid_at: dict[str, float] = {}
+        """When a server, or with an empty name any of them, could not be paid."""
 
     async def vouchers(self) -> tuple[Any, ...]:
         """What others have signed that we did for them, as an opening shows it to servers that know those others."""
-        now = time.monotonic()
+        now = self._clock()
         if now - self._vouchers_read_at > _VOUCHERS_AGE_S:
             self._vouchers_read_at = now
-            receipts = await asyncio.to_thread(self.ledger.vouchers, _MAX_VOUCHERS)
+            try:
+                receipts = await asyncio.to_thread(self.ledger.vouchers, _MAX_VOUCHERS)
+            except UserError as error:
+                logger.warning("Nothing can be shown of what this account has done: %s", error)
+                receipts = []
             self._vouchers = tuple((to_wire(each.claim), to_wire(each.countersignature)) for each in receipts)
         return self._vouchers
+
+    def can_pay(self, server: str) -> bool:
+        """Whether there is no reason to think that a claim of this server could not be signed."""
+        since = self._clock() - _GUEST_S
+        return all(self._not_paid_at.get(name, since) <= since for name in ("", server))
+
+    def note_not_paid(self, server: str = "") -> None:
+        """A server could not be paid; no server at all, if it is not named."""
+        self._not_paid_at[server] = self._clock()
 
 
 class Purse:
@@ -99,8 +127,10 @@ class Purse:
         """Of what was signed, in units."""
         return sum(payment.charged for payment in self._payments)
 
-    def payment(self, node: SwarmNode, server: str, model: str, blocks: tuple[int, int]) -> Payment:
-        """For one call of a server."""
+    def payment(self, node: SwarmNode, server: str, model: str, blocks: tuple[int, int]) -> Payment | None:
+        """For one call of a server; None where that cannot be paid at present."""
+        if not self.account.can_pay(server):
+            return None
         payment = Payment(
             self.account, node, server, model=model, blocks=blocks, block_flops=self._block_flops, offer=self.offer
         )
@@ -143,13 +173,11 @@ class Payment:
         self._tokens = 0
         self._unclaimed: collections.deque[tuple[int, bytes]] = collections.deque()
         """Tokens and digest after each answer since the last claim."""
-        self._signed: Work | None = None
+        self._checked: Work | None = None
+        """The last claim that was found to be true."""
         self._signing: set[asyncio.Task[None]] = set()
-
-    @property
-    def charged(self) -> int:
+        self.charged = 0
         """Of what was signed, in units."""
-        return 0 if self._signed is None else self._signed.charged
 
     @property
     def is_settled(self) -> bool:
@@ -204,7 +232,7 @@ class Payment:
             digest = digest_then if tokens == claimed.tokens else None
         if digest is None:
             raise BadReceipt(f"{claimed.tokens} tokens, which is not what came")
-        before = self._signed
+        before = self._checked
         start, end = self._blocks
         units = work_units(claimed.tokens, end - start, self._block_flops)
         expected = Work(
@@ -231,15 +259,26 @@ class Payment:
                 if getattr(expected, field.name) != getattr(claimed, field.name)
             ]
             raise BadReceipt(f"{', '.join(wrong)} are not as they were")
-        self._signed = expected
+        self._checked = expected
         return expected
 
     async def _sign(self, claim: SignedHalf, expected: Work) -> None:
         try:
             half = await asyncio.to_thread(self._account.ledger.countersign, claim, expected)
+            self.charged = max(self.charged, expected.charged)
             request = ExpertRequest(metadata=pack_metadata({"countersignature": to_wire(half)}))
             await self._node.call(self._server, Method.SETTLE, request, ExpertResponse, timeout_s=_SETTLE_TIMEOUT_S)
-        except (PeerLost, RemoteError) as error:
+        except PeerLost as error:
+            logger.info("%s was not reached with a signature: %s", self._server, error)
+        except RemoteError as error:
+            self._account.note_not_paid(self._server)
             logger.info("%s did not take a signature: %s", self._server, error)
+        except BadReceipt as error:
+            self._account.note_not_paid(self._server)
+            logger.warning("A claim of %s is not signed: %s", self._server, error)
+        except UserError as error:
+            self._account.note_not_paid()
+            logger.warning("Nothing can be signed: %s", error)
         except Exception:
+            self._account.note_not_paid(self._server)
             logger.exception("A claim of %s could not be signed", self._server)

@@ -7,7 +7,7 @@ one hop, as BarterCast: Meulpolder et al., 2009).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from volunteer.points.receipts import Receipt, Work, open_receipt
@@ -21,33 +21,29 @@ class Balance:
         given: work that we did for it.
         received: work that it did for us.
         vouched: work that we did for others on its word.
+        pending: work that we did for it, and that it has not signed for.
     """
 
     given: int = 0
     received: int = 0
     vouched: int = 0
+    pending: int = 0
 
 
-def own_credit(balance: Balance) -> int:
-    """What we owe the account, in units."""
+def net_owed(balance: Balance) -> int:
+    """What we owe the account, in units; below zero what it owes us."""
     # What was given to others on its word is spent, too. A peer that is owed something could otherwise use it once
-    # itself, and once more through each name that it makes up and vouches for.
-    return max(0, balance.received - balance.given - balance.vouched)
+    # itself, and once more through each name that it makes up and vouches for. And so is what it had without signing
+    # for it: whoever does not sign would keep its credit for ever.
+    return balance.received - balance.given - balance.pending - balance.vouched
 
 
-def vouched_credit(
-    client: str, receipts: Iterable[Receipt], balances: Mapping[str, Balance], already_vouched: Mapping[str, int]
-) -> dict[str, int]:
-    """How much work others, whom we owe something, owe the client by their own signatures.
+def shown_debts(client: str, receipts: Iterable[Receipt]) -> dict[str, int]:
+    """How much work others owe the client by their own signatures, in units by account.
 
     Args:
         client: account.
         receipts: as it showed them; those in which it is not the server count for nothing.
-        balances: ours, by account; this peer itself is not among them.
-        already_vouched: units by voucher that are promised, beside those that its balance says.
-
-    Returns:
-        Units by voucher, none of them zero.
 
     Raises:
         BadReceipt: one of the receipts is forged.
@@ -61,8 +57,4 @@ def vouched_credit(
     owed: dict[str, int] = {}
     for work in last.values():
         owed[work.client] = owed.get(work.client, 0) + work.charged
-    credit = {
-        voucher: min(units, own_credit(balances.get(voucher, Balance())) - already_vouched.get(voucher, 0))
-        for voucher, units in owed.items()
-    }
-    return {voucher: units for voucher, units in credit.items() if units > 0}
+    return owed

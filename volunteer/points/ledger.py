@@ -169,17 +169,17 @@ class Ledger:
                 (self._today().toordinal(), model, tokens, units),
             )
 
-    def add_vouched(self, units_by_voucher: Mapping[str, int]) -> None:
-        """Notes what was given to others on the word of these accounts, which are no longer owed it.
+    def add_vouched(self, client: str, units_by_voucher: Mapping[str, int]) -> None:
+        """Notes what was given to a client on the word of these accounts, which are no longer owed it.
 
         Raises:
             LedgerFailed: nothing is written.
         """
         with self._writing() as connection:
-            for account, units in units_by_voucher.items():
+            for voucher, units in units_by_voucher.items():
                 connection.execute(
-                    "INSERT INTO vouched VALUES (?, ?) ON CONFLICT DO UPDATE SET units = units + excluded.units",
-                    (_peer(connection, account), units),
+                    "INSERT INTO vouched VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET units = units + excluded.units",
+                    (_peer(connection, voucher), _peer(connection, client), units),
                 )
 
     # Reading
@@ -193,6 +193,16 @@ class Ledger:
                 (client, nonce),
             )
             return found.fetchone() is not None
+
+    def vouched_for(self, client: str) -> dict[str, int]:
+        """What this account was given on the word of others, by their accounts."""
+        with self._reading() as connection:
+            rows = connection.execute(
+                "SELECT v.peer_id, units FROM vouched JOIN peer AS v ON v.id = voucher JOIN peer AS c ON c.id = client "
+                "WHERE c.peer_id = ?",
+                (client,),
+            )
+            return {row[0]: row[1] for row in rows}
 
     def balance(self, account: str) -> Balance:
         """Between us and that account, in charged units."""
@@ -411,8 +421,8 @@ def _receipt(connection: sqlite3.Connection, session_id: int, counter: int) -> R
 
 def _note_claimed(connection: sqlite3.Connection, session_id: int, work: Work) -> None:
     connection.execute(
-        "UPDATE session SET claimed_counter = ?, claimed_units = ? WHERE id = ?",
-        (work.counter, work.units, session_id),
+        "UPDATE session SET claimed_counter = ?, claimed_units = ?, claimed_charged = ? WHERE id = ?",
+        (work.counter, work.units, work.charged, session_id),
     )
 
 

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from volunteer.errors import ConfigurationError, ExitCode, UserError
+from volunteer.points.receipts import parse_claim
 from volunteer.sqlite_file import existing_files, make_file, primary_code, statements, transaction, version_of
 
 LEDGER_FILE = "ledger.sqlite"
@@ -20,7 +21,7 @@ LEDGER_FILE = "ledger.sqlite"
 OWN = 1
 """Row of this peer's own account in `peer`."""
 _BUSY_TIMEOUT_S = 10.0
-_VERSION = 1
+_VERSION = 2
 
 _SCHEMA = """
     CREATE TABLE peer (
@@ -36,13 +37,14 @@ _SCHEMA = """
         model TEXT NOT NULL,
         claimed_counter INTEGER NOT NULL DEFAULT 0,
         claimed_units INTEGER NOT NULL DEFAULT 0,
+        claimed_charged INTEGER NOT NULL DEFAULT 0,
         settled_counter INTEGER NOT NULL DEFAULT 0,
         settled_tokens INTEGER NOT NULL DEFAULT 0,
         settled_units INTEGER NOT NULL DEFAULT 0,
         settled_charged INTEGER NOT NULL DEFAULT 0,
         UNIQUE (server, client, nonce)
     );
-    CREATE INDEX session_pending ON session(server) WHERE claimed_counter > settled_counter;
+    CREATE INDEX session_pending ON session(server, client) WHERE claimed_counter > settled_counter;
     CREATE TABLE half (
         id INTEGER PRIMARY KEY,
         maker INTEGER NOT NULL REFERENCES peer(id),
@@ -84,10 +86,29 @@ _SCHEMA = """
         units INTEGER NOT NULL,
         PRIMARY KEY (day, model)
     ) WITHOUT ROWID;
-    CREATE TABLE vouched (
-        voucher INTEGER PRIMARY KEY REFERENCES peer(id),
-        units INTEGER NOT NULL
+    CREATE TABLE vouched (  -- given to a client on the word of another account
+        voucher INTEGER NOT NULL REFERENCES peer(id),
+        client INTEGER NOT NULL REFERENCES peer(id),
+        units INTEGER NOT NULL,
+        PRIMARY KEY (voucher, client)
+    ) WITHOUT ROWID;
+"""
+_FROM_VERSION_1 = """
+    ALTER TABLE session ADD COLUMN claimed_charged INTEGER NOT NULL DEFAULT 0;
+    UPDATE session SET claimed_charged = coalesce(
+        (SELECT charged_in(body) FROM half WHERE session = session.id AND is_claim AND counter = claimed_counter), 0
     );
+    DROP INDEX session_pending;
+    CREATE INDEX session_pending ON session(server, client) WHERE claimed_counter > settled_counter;
+    ALTER TABLE vouched RENAME TO vouched_1;
+    CREATE TABLE vouched (
+        voucher INTEGER NOT NULL REFERENCES peer(id),
+        client INTEGER NOT NULL REFERENCES peer(id),
+        units INTEGER NOT NULL,
+        PRIMARY KEY (voucher, client)
+    ) WITHOUT ROWID;
+    INSERT INTO vouched SELECT voucher, voucher, units FROM vouched_1;
+    DROP TABLE vouched_1;
 """
 
 
@@ -120,10 +141,16 @@ def open_ledger_file(path: Path, *, peer_id: str, public_key: bytes) -> sqlite3.
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA foreign_keys = ON")
             with transaction(connection):
-                if version_of(connection) == 0:
+                version = version_of(connection)
+                if version == 0:
                     for statement in statements(_SCHEMA):
                         connection.execute(statement)
                     connection.execute("INSERT INTO peer VALUES (?, ?, ?)", (OWN, peer_id, public_key))
+                elif version == 1:
+                    connection.create_function("charged_in", 1, lambda body: parse_claim(body).work.charged)
+                    for statement in statements(_FROM_VERSION_1):
+                        connection.execute(statement)
+                if version != _VERSION:
                     connection.execute(f"PRAGMA user_version = {_VERSION}")
             owner = own_peer_id(connection)
             if owner != peer_id:

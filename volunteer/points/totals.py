@@ -12,6 +12,15 @@ from volunteer.points.balances import Balance
 from volunteer.points.receipts import UNITS_PER_POINT
 
 _KEYS = {"peer", "peer_id", "day", "model"}
+_BALANCES = """
+    SELECT peer_id,
+        (SELECT coalesce(sum(given), 0) FROM total WHERE peer = p.id),
+        (SELECT coalesce(sum(spent), 0) FROM total WHERE peer = p.id),
+        (SELECT coalesce(sum(units), 0) FROM vouched WHERE voucher = p.id),
+        (SELECT coalesce(sum(claimed_charged - settled_charged), 0) FROM session
+            WHERE server = 1 AND client = p.id AND claimed_counter > settled_counter)
+    FROM peer AS p WHERE p.id != 1
+"""
 
 
 @dataclass(frozen=True)
@@ -108,15 +117,9 @@ def read_peers(connection: sqlite3.Connection) -> dict[str, Total]:
 
 def read_balances(connection: sqlite3.Connection, account: str | None = None) -> dict[str, Balance]:
     """By account; of one alone if it is named."""
-    rows = connection.execute(
-        """
-        SELECT peer_id, coalesce(sum(given), 0), coalesce(sum(spent), 0), coalesce(units, 0)
-        FROM peer LEFT JOIN total ON total.peer = peer.id LEFT JOIN vouched ON vouched.voucher = peer.id
-        WHERE peer.id != 1 AND peer_id = coalesce(?, peer_id) GROUP BY peer.id
-        """,
-        (account,),
-    )
-    return {row[0]: Balance(given=row[1], received=row[2], vouched=row[3]) for row in rows}
+    one = "" if account is None else "AND peer_id = ?"
+    rows = connection.execute(f"{_BALANCES} {one}", () if account is None else (account,))
+    return {row[0]: Balance(given=row[1], received=row[2], vouched=row[3], pending=row[4]) for row in rows}
 
 
 def _added_up(

@@ -16,9 +16,18 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
+from volunteer.errors import UserError
 from volunteer.points.ledger import AlreadySettled, Ledger
 from volunteer.points.orders import Order
-from volunteer.points.receipts import BadReceipt, SignedHalf, Work, from_wire, to_wire, work_units
+from volunteer.points.receipts import (
+    BadReceipt,
+    SignedHalf,
+    Work,
+    from_wire,
+    parse_countersignature,
+    to_wire,
+    work_units,
+)
 from volunteer.swarm.rpc import BadMessage, ExpertResponse, PeerLost, Refused, pack_metadata, unpack_metadata
 
 logger = logging.getLogger(__name__)
@@ -28,6 +37,10 @@ CHUNK_TOKENS = 256
 CLAIM_TOKENS = CHUNK_TOKENS // 2
 _SIGNING_TIMEOUT_S = 20.0
 _LAST_SIGNATURE_S = 1.0
+_LATE_SIGNATURE_S = 30.0
+"""After the end of a session its last claim may still be signed, as over slow lines; then it counts as unpaid."""
+_MAX_LATE = 16
+"""Signatures at a time that no open session waits for: anybody may send such."""
 _WRITE_UNRECEIPTED_S = 30.0
 
 Send = Callable[[Any], Awaitable[None]]
@@ -67,6 +80,10 @@ class Accounting:
         self._ledger = ledger
         self._claimed: dict[bytes, Bill] = {}
         """By the hash of the claim that is to be signed."""
+        self._settling: set[bytes] = set()
+        """Hashes of claims whose signatures are being written."""
+        self._open: set[tuple[str, bytes]] = set()
+        """Accounts and nonces of open sessions."""
         self._guest_tokens = 0
         self._guest_token_blocks = 0
         """Not units: those of single tokens would all be rounded down."""
@@ -88,15 +105,38 @@ class Accounting:
         self._guest_token_blocks += tokens * num_blocks
 
     @contextlib.asynccontextmanager
-    async def bill(self, order: Order, start: int, end: int, send: Send) -> AsyncIterator[Bill]:
-        """The bill of one session.
+    async def bill(
+        self, order: Order, start: int, end: int, send: Send, on_unpaid: Callable[[], None] = lambda: None
+    ) -> AsyncIterator[Bill]:
+        """The bill of one session. At its end what is left is claimed, whether or not the client still listens.
 
         Args:
             order: of the account that pays.
             start, end: blocks of the session.
             send: takes the claims, as responses without tensors.
+            on_unpaid: called some time after the end if the client has still not signed.
+
+        Raises:
+            BadMessage: the order was used before.
         """
-        empty = Work(
+        name = order.account, order.nonce
+        if name in self._open:
+            raise BadMessage("an order that is being used")
+        self._open.add(name)
+        try:
+            if await asyncio.to_thread(self._ledger.has_session, *name):
+                raise BadMessage("an order that was used before")
+            bill = Bill(self, self._empty_work(order, start, end), send)
+            try:
+                yield bill
+            finally:
+                await bill.close()
+                asyncio.get_running_loop().call_later(_LATE_SIGNATURE_S, self._give_up, bill, on_unpaid)
+        finally:
+            self._open.discard(name)
+
+    def _empty_work(self, order: Order, start: int, end: int) -> Work:
+        return Work(
             server=self.terms.server,
             client=order.account,
             model=self.terms.model,
@@ -112,26 +152,30 @@ class Accounting:
             price_milli=order.price_milli,
             digest=hashlib.sha256().digest(),
         )
-        bill = Bill(self, empty, send)
-        try:
-            yield bill
-        finally:
-            await bill.close()
 
     async def settle(self, metadata: bytes) -> None:
         """Takes a countersignature, whoever brings it.
 
         Raises:
             BadMessage: it is none, or none that is waited for.
+            Refused: there are too many that no session waits for.
         """
         try:
             half = from_wire(unpack_metadata(metadata).get("countersignature"))
-            receipt = await asyncio.to_thread(self._ledger.settle, half)
+            claim_hash = parse_countersignature(half.body).claim_hash
+            is_late = claim_hash not in self._claimed
+            if claim_hash in self._settling or (is_late and len(self._settling - self._claimed.keys()) >= _MAX_LATE):
+                raise Refused("This server is busy with other signatures")
+            self._settling.add(claim_hash)
+            try:
+                await asyncio.to_thread(self._ledger.settle, half)
+            finally:
+                self._settling.discard(claim_hash)
         except AlreadySettled:
-            return
+            pass  # whoever brought it may have hung up before this server had taken note of it
         except BadReceipt as error:
             raise BadMessage(str(error)) from error
-        bill = self._claimed.pop(receipt.claim.hash, None)
+        bill = self._claimed.pop(claim_hash, None)
         if bill is not None:
             bill.note_settled()
 
@@ -140,8 +184,12 @@ class Accounting:
         self._claimed[claim.hash] = bill
         return claim
 
-    def forget(self, bill: Bill) -> None:
-        self._claimed = {key: other for key, other in self._claimed.items() if other is not bill}
+    def _give_up(self, bill: Bill, on_unpaid: Callable[[], None]) -> None:
+        """Its last signature has not come in time, if one was asked for."""
+        for claim_hash in [key for key, other in self._claimed.items() if other is bill]:
+            del self._claimed[claim_hash]
+        if bill.is_unpaid:
+            on_unpaid()
 
     async def _write_unreceipted(self) -> None:
         while True:
@@ -170,30 +218,39 @@ class Bill:
         self._send = send
         self._tokens = 0
         self._digest = hashlib.sha256()
+        self._sent = 0, self._digest.digest()
+        """Tokens and digest of what the client has, or what is on its way to it in front of any claim."""
         self._signed_tokens = 0
-        self._signed_charge = 0
         self._is_waiting = False
-        """A claim is out and not signed yet."""
-        self._claiming: asyncio.Task[None] | None = None
-        self._settled = asyncio.Event()
+        """A claim is out, or about to be, and not signed yet."""
+        self._is_free = False
+        """This server cannot write claims, and does not ask for signatures any more."""
+        self._is_excused = False
+        self._changed = asyncio.Event()
+        self._writing = asyncio.Lock()
+        self._claiming: set[asyncio.Task[None]] = set()
 
     @property
-    def account(self) -> str:
-        return self._claimed.client
+    def claimed_charge(self) -> int:
+        """Of what is claimed, in units."""
+        return self._claimed.charged
 
     @property
-    def charged(self) -> int:
-        """Of what is signed, in units."""
-        return self._signed_charge
-
-    @property
-    def is_unsigned(self) -> bool:
-        """Whether a claim is out that the client has not signed."""
-        return self._is_waiting
+    def is_unpaid(self) -> bool:
+        """Whether the client has left a claim unsigned that it was sent."""
+        return self._is_waiting and not self._is_excused and not self._is_free
 
     @property
     def unsigned_tokens(self) -> int:
         return self._tokens - self._signed_tokens
+
+    def charge(self, tokens: int) -> int:
+        """For so many tokens since the session began, in units."""
+        return self._units(tokens) * self._claimed.price_milli // 1000
+
+    def excuse(self) -> None:
+        """The session ends by this server's doing: what is not signed by then is not held against the client."""
+        self._is_excused = True
 
     async def before(self, new_tokens: int) -> None:
         """Waits until so many more may be computed.
@@ -201,19 +258,17 @@ class Bill:
         Raises:
             NotSigned: the client does not sign.
         """
-        if self.unsigned_tokens == 0 or self.unsigned_tokens + new_tokens <= CHUNK_TOKENS:
-            return
         try:
             async with asyncio.timeout(_SIGNING_TIMEOUT_S):
-                while self.unsigned_tokens and self.unsigned_tokens + new_tokens > CHUNK_TOKENS:
-                    self._settled.clear()
+                while self.unsigned_tokens and self.unsigned_tokens + new_tokens > CHUNK_TOKENS and not self._is_free:
+                    self._changed.clear()
                     self._claim_beside()
-                    await self._settled.wait()
+                    await self._changed.wait()
         except TimeoutError:
             raise NotSigned(f"{self.unsigned_tokens} tokens are not signed for") from None
 
     def count(self, tokens: int, outputs: bytes) -> None:
-        """One step was computed.
+        """One step was computed, and is about to be sent.
 
         Args:
             tokens: rows x new tokens.
@@ -221,6 +276,10 @@ class Bill:
         """
         self._tokens += tokens
         self._digest.update(outputs)
+
+    def note_sent(self) -> None:
+        """What was counted is sent, and may be claimed."""
+        self._sent = self._tokens, self._digest.digest()
         if self._tokens - self._claimed.tokens >= CLAIM_TOKENS:
             self._claim_beside()
 
@@ -228,46 +287,67 @@ class Bill:
         """Claims what is left, and waits a moment for the signature."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_LAST_SIGNATURE_S):
-                while self.unsigned_tokens:
-                    self._settled.clear()
+                while self.unsigned_tokens and not self._is_free:
+                    self._changed.clear()
                     self._claim_beside()
-                    await self._settled.wait()
+                    await self._changed.wait()
 
     async def close(self) -> None:
-        if self._claiming is not None:
-            await asyncio.wait((self._claiming,))  # it writes: what it has claimed is pending
-        self._accounting.forget(self)
+        """Writes a claim of what is left: it is pending, and comes off what is owed to the account."""
+        self._sent = self._tokens, self._digest.digest()
+        await self._write()
+        for task in self._claiming:  # its client has stopped to read
+            task.cancel()
+        if self._claiming:
+            await asyncio.wait(tuple(self._claiming))
 
     def note_settled(self) -> None:
         self._is_waiting = False
-        self._signed_tokens, self._signed_charge = self._claimed.tokens, self._claimed.charged
-        self._settled.set()
-        if self._tokens - self._claimed.tokens >= CLAIM_TOKENS:
+        self._signed_tokens = self._claimed.tokens
+        self._changed.set()
+        if self._sent[0] - self._claimed.tokens >= CLAIM_TOKENS:
             self._claim_beside()
 
     def _claim_beside(self) -> None:
-        """Claims all that is done, unless a claim is out or there is nothing to claim."""
-        is_busy = self._claiming is not None and not self._claiming.done()
-        if not is_busy and not self._is_waiting and self._tokens > self._claimed.tokens:
+        """Claims all that is sent, unless a claim is out or there is nothing to claim."""
+        if not self._is_waiting and not self._is_free and self._sent[0] > self._claimed.tokens:
             self._is_waiting = True
-            self._claiming = asyncio.create_task(self._claim())
+            task = asyncio.create_task(self._claim())
+            self._claiming.add(task)
+            task.add_done_callback(self._claiming.discard)
 
     async def _claim(self) -> None:
-        before = self._claimed
-        units = self._accounting.terms.units(self._tokens, before.end - before.start)
-        work = dataclasses.replace(
-            before,
-            counter=before.counter + 1,
-            tokens=self._tokens,
-            units=units,
-            charged=units * before.price_milli // 1000,
-            digest=self._digest.digest(),
-        )
-        try:
-            claim = await self._accounting.claim(self, work)
+        claim = await self._write()
+        if claim is not None:
+            with contextlib.suppress(PeerLost):  # the session ends by itself
+                await self._send(ExpertResponse(metadata=pack_metadata({"claim": to_wire(claim)})))
+
+    async def _write(self) -> SignedHalf | None:
+        """A claim of all that is sent; None where there is nothing to claim, or it cannot be written."""
+        async with self._writing:
+            tokens, digest = self._sent
+            if self._is_free or tokens <= self._claimed.tokens:
+                return None
+            work = dataclasses.replace(
+                self._claimed,
+                counter=self._claimed.counter + 1,
+                tokens=tokens,
+                units=self._units(tokens),
+                charged=self.charge(tokens),
+                digest=digest,
+            )
+            try:
+                claim = await self._accounting.claim(self, work)
+            except Exception as error:
+                # A full disk here is not the client's fault, and others are better served for nothing than not at all.
+                logger.warning(
+                    "A claim could not be written: %s", error, exc_info=None if isinstance(error, UserError) else error
+                )
+                self._is_free = True
+                self._changed.set()
+                return None
             self._claimed = work
-            await self._send(ExpertResponse(metadata=pack_metadata({"claim": to_wire(claim)})))
-        except PeerLost:
-            pass  # the session ends by itself
-        except Exception:
-            logger.exception("A claim could not be made")
+            return claim
+
+    def _units(self, tokens: int) -> int:
+        return self._accounting.terms.units(tokens, self._claimed.end - self._claimed.start)

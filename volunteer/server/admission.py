@@ -5,14 +5,16 @@ Knows neither tensors nor streams.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import functools
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from volunteer.points.orders import Order
-from volunteer.server.accounting import Accounting, Bill, Send
+from volunteer.server.accounting import CHUNK_TOKENS, Accounting, Bill, NotSigned, Send
 from volunteer.server.fair_queue import Rank, Standing
 from volunteer.server.fair_use import FairUse, UnfairUse
 from volunteer.server.standing import Credit, Standings
@@ -97,24 +99,30 @@ class Admission:
             NotListed, TooBusy: it is not let in.
         """
         order, credit = await self._credit(caller, metadata)
-        is_owners = credit.standing.rank is Rank.OWNER
+        standing = credit.standing
+        is_owners = standing.rank is Rank.OWNER
         async with contextlib.AsyncExitStack() as stack:
             try:
-                stack.enter_context(self.fair_use.session(credit.standing))
+                stack.enter_context(self.fair_use.session(standing))
             except UnfairUse as error:
                 raise TooBusy(str(error)) from error
             bill = None
             if self.books is not None and order is not None and not is_owners:
-                billed = self.books.accounting.bill(order, blocks.start, blocks.stop, send)
+                note_unpaid = functools.partial(self.fair_use.note_unpaid, standing)
+                billed = self.books.accounting.bill(order, blocks.start, blocks.stop, send, note_unpaid)
                 bill = await stack.enter_async_context(billed)
+            served = ServedSession(self, len(blocks), credit, bill)
             self.served.sessions += not is_owners
             self.served.open_sessions += 1
             try:
-                yield ServedSession(self, len(blocks), credit, bill)
+                yield served
+            except (Refused, asyncio.CancelledError) as error:
+                if bill is not None and not isinstance(error, NotSigned):
+                    bill.excuse()
+                raise
             finally:
                 self.served.open_sessions -= 1
-                if bill is not None and bill.is_unsigned:
-                    self.fair_use.note_unpaid(credit.standing)
+                await served.close()
 
     def count_guest(self, tokens: int, num_blocks: int) -> None:
         """Work that nobody signs for."""
@@ -141,25 +149,40 @@ class ServedSession:
         self._credit = credit
         self._bill = bill
         """None where nobody signs: for guests without an account, and for the owner."""
-        self._paid_units = 0
-        """What of the bill has come off the credit."""
-
-    @property
-    def standing(self) -> Standing:
+        self._tokens = 0
+        """Rows x tokens of all steps, the one under way with them."""
+        self._drawn_units = self._claimed_units = 0
+        """Of the bill, what has come off the credit, and what of that stands in the ledger."""
+        self.standing = credit.standing
         """A contributor's becomes a guest's when what it is owed is used up."""
-        return self._credit.standing
+
+    def standing_for(self, tokens: int) -> Standing:
+        """As whom a step of so many is served. More than a chunk has to be owed; so nobody gets a book for a word."""
+        if self._bill is None or tokens <= CHUNK_TOKENS:
+            return self._credit.standing
+        return self._credit.standing_for(self._bill.charge(self._tokens + tokens) - self._drawn_units)
 
     async def before(self, tokens: int) -> None:
-        """Waits until so many more may be computed. Raises NotSigned."""
-        if self._bill is not None:
-            await self._bill.before(tokens)
+        """Waits until so many more may be computed, and takes them off what is owed to the account.
 
-    async def count(self, tokens: int, outputs: bytes) -> None:
-        """One step was computed and sent.
+        Raises:
+            NotSigned: what was computed before is not signed for.
+        """
+        bill = self._bill
+        if bill is not None:
+            await bill.before(tokens)
+        self.standing = self.standing_for(tokens)
+        self._tokens += tokens
+        if bill is not None:
+            units, self._drawn_units = bill.charge(self._tokens) - self._drawn_units, bill.charge(self._tokens)
+            self._credit.draw(units)
+
+    def count(self, tokens: int, outputs: bytes) -> None:
+        """One step was computed, and is about to be sent.
 
         Args:
             tokens: rows x new tokens.
-            outputs: as they were sent.
+            outputs: as they are sent.
         """
         admission, standing = self._admission, self.standing
         admission.fair_use.note_tokens(standing, tokens)
@@ -168,17 +191,29 @@ class ServedSession:
             admission.served.last_request_at = time.monotonic()
         if self._bill is not None:
             self._bill.count(tokens, outputs)
-            await self._note_paid(self._bill)
         elif standing.rank is not Rank.OWNER:
             admission.count_guest(tokens, self._num_blocks)
+
+    async def note_sent(self) -> None:
+        """What was counted is sent: it may be claimed."""
+        if self._bill is not None:
+            self._bill.note_sent()
+            await self._note_claimed(self._bill)
 
     async def finish(self) -> None:
         """The client has what it wanted: claims what is left, and waits a moment for the signature."""
         if self._bill is not None:
             await self._bill.finish()
-            await self._note_paid(self._bill)
 
-    async def _note_paid(self, bill: Bill) -> None:
-        if bill.charged > self._paid_units:
-            paid, self._paid_units = bill.charged - self._paid_units, bill.charged
-            await self._credit.note_paid(paid)
+    async def close(self) -> None:
+        """Claims what is left, whatever has ended the session, and gives back what was drawn and not done."""
+        if self._bill is not None:
+            await self._bill.close()
+            await self._note_claimed(self._bill)
+        self._credit.close()
+
+    async def _note_claimed(self, bill: Bill) -> None:
+        units = bill.claimed_charge - self._claimed_units
+        if units:
+            self._claimed_units += units
+            await self._credit.note_claimed(units)

@@ -29,12 +29,20 @@ class Standing:
         account: whose service it is counted as: the peer id of the account, or that of the caller.
         prefix: of a guest's network: /24 of IPv4, /48 of IPv6; all unknown ones ("") share one.
         weight: points offered for each point of work.
+        payer: of a contributor who is one on the word of another: that other one, whose turns they are. An account that
+            vouches for a hundred names would otherwise have as many shares.
     """
 
     rank: Rank = Rank.GUEST
     account: str = ""
     prefix: str = ""
     weight: float = 1.0
+    payer: str = ""
+
+    @property
+    def competitor(self) -> tuple[Rank, str]:
+        """With whom it shares its turns: a guest's network, whose identities are free to make, else who pays."""
+        return self.rank, self.prefix if self.rank is Rank.GUEST else self.payer or self.account
 
 
 GUEST = Standing()
@@ -73,6 +81,7 @@ class FairQueue:
     def __init__(self) -> None:
         self._counters: dict[tuple[str, ...], float] = {}
         self._virtual: dict[tuple[str, ...], float] = {}
+        self._had_turn_at: dict[tuple[Rank, str], float] = {}  # the latest last
         self.owed_to_guests = 0.0
         """Units that guests had less than their share while they waited."""
 
@@ -108,6 +117,19 @@ class FairQueue:
         if len(self._counters) > _MAX_FLOWS or len(self._virtual) > _MAX_FLOWS:
             self._forget()
 
+    def note_turn(self, standing: Standing, now_s: float) -> None:
+        self._had_turn_at.pop(standing.competitor, None)
+        self._had_turn_at[standing.competitor] = now_s
+        if len(self._had_turn_at) > _MAX_FLOWS:
+            del self._had_turn_at[next(iter(self._had_turn_at))]
+
+    def starved_since(self, standing: Standing, arrived_at: float) -> float:
+        """Since when a step that arrived then has had no turn, nor has any other step of its competitor.
+
+        A crowd of one network does not age by being a crowd.
+        """
+        return max(arrived_at, self._had_turn_at.get(standing.competitor, arrived_at))
+
     def note_tick(self, *, guest_units: int, units: int, blocks: int, guests_wait: bool) -> None:
         """What a tick did for guests and in all, and whether guests had to wait for another one."""
         if not guests_wait:
@@ -133,7 +155,7 @@ def _flows(standing: Standing, are_prompts: bool) -> tuple[tuple[str, ...], ...]
     kind = "prompts" if are_prompts else "tokens"
     if standing.rank is Rank.GUEST:
         return (kind, "guests", standing.prefix), (kind, "guests", standing.prefix, standing.account)
-    return ((kind, standing.rank.name, standing.account),)
+    return ((kind, standing.rank.name, standing.competitor[1]),)
 
 
 def _weight(standing: Standing) -> float:

@@ -1,7 +1,8 @@
 """Limits on what one account, or one network, may take of a server: open sessions, tokens per minute, unpaid work.
 
 Knows neither sessions nor sockets. A heavy client slows itself only: who has more than its rate waits behind its
-equals, and only while they wait. Networks count for guests alone, whose identities are free to make.
+equals, and only while they wait. Networks count for those whose identities are free to make: guests, and contributors
+who are such on the word of another.
 """
 
 from __future__ import annotations
@@ -109,7 +110,8 @@ _WORDS = {"account": "account", "prefix": "network"}
 def _names(standing: Standing) -> list[tuple[str, str]]:
     """An unknown network ("": a relay's) is everybody's, and so nobody's to be limited by."""
     names = [("account", standing.account)]
-    if standing.rank is Rank.GUEST and standing.prefix:
+    is_free_to_make = standing.rank is Rank.GUEST or bool(standing.payer)
+    if is_free_to_make and standing.prefix:
         names.append(("prefix", standing.prefix))
     return names
 

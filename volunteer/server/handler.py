@@ -21,7 +21,7 @@ import torch
 from volunteer.server.accounting import Send
 from volunteer.server.admission import Admission, ServedSession, TooBusy
 from volunteer.server.compute import ComputeThread, Priority
-from volunteer.server.fair_queue import Standing
+from volunteer.server.fair_queue import Rank, Standing
 from volunteer.server.kv_cache import KVRoomFull, SessionCache
 from volunteer.server.push import MAX_PUSHES, OpenStream, Push, Pusher, PushStreams
 from volunteer.server.requests import (
@@ -73,6 +73,8 @@ _CALL_TIMEOUT_S = 180.0
 _MAX_STREAMS = 1024
 _MAX_STREAMS_PER_PEER = 128
 _MAX_CALLS = 64
+_MAX_CALLS_PER_PEER = 32
+"""Ours have 16 under way; Petals' try again what is refused."""
 _MAX_QUEUED_STEPS = 8
 _MAX_REMEMBERED_STEPS = 1024
 _MIN_INBOX_BYTES = 512 * 1024**2
@@ -141,7 +143,7 @@ class BlockService:
         """Those that were given an id, by which others may push into them."""
         self._all_sessions: set[_Session] = set()
         self._streams_of: collections.Counter[str] = collections.Counter()
-        self._open_calls = 0
+        self._open_calls: collections.Counter[str] = collections.Counter()
         self._idle = asyncio.Event()
         self._idle.set()
         self._accepts_sessions = True
@@ -278,12 +280,12 @@ class BlockService:
     async def rpc_forward(self, request: Any, caller: str) -> Any:
         """Whole sequences, without a cache: [batch, tokens, hidden] both ways."""
         self._admission.check_listed(caller)
-        return await self._unary_call(request, self._forward)
+        return await self._unary_call(request, caller, self._forward)
 
     async def rpc_backward(self, request: Any, caller: str) -> Any:
         """Gradients of `rpc_forward`'s inputs, which are sent again."""
         self._admission.check_listed(caller)
-        return await self._unary_call(request, self._backward)
+        return await self._unary_call(request, caller, self._backward)
 
     async def rpc_forward_stream(self, stream: MessageStream, caller: str) -> None:
         self._admission.check_listed(caller)
@@ -309,10 +311,14 @@ class BlockService:
             left_padding=opening.left_padding,
         )
         call = opening.call
-        async with (
-            self._admission.session(caller, call.metadata, range(call.start, call.end), send) as served,
-            self._room(opening, cache, served.standing) as room,
-        ):
+        async with contextlib.AsyncExitStack() as stack:
+            admitted = self._admission.session(caller, call.metadata, range(call.start, call.end), send)
+            served = await stack.enter_async_context(admitted)
+            standing = served.standing_for(opening.batch_size * opening.first_tokens)
+            if standing.rank is Rank.CONTRIBUTOR:
+                # Guests lose their room to it: not for a step that is refused, and so costs it nothing.
+                self._parser.step(opening, request, call.metadata)
+            room = await stack.enter_async_context(self._room(opening, cache, standing))
             if session_id in self._sessions:
                 raise BadMessage(f"session id {session_id} is not unique")
             session = _Session(opening, room, served)
@@ -357,21 +363,23 @@ class BlockService:
             if metadata.get("pushed"):
                 logger.debug("A pushed step came %s the client's copy", "after" if is_repeated else "before")
             if not is_repeated:
-                outputs, can_push = await self._step(session, request, metadata)
+                # Before anything is computed: who makes a mistake here would have its work for nothing.
                 (compression,) = output_compressions(metadata, 1)
+                next_server = self._parser.next_server(metadata)
+                outputs, can_push = await self._step(session, request, metadata)
                 packed = await self._packed(outputs, compression, Priority.DECODE)
-                next_server = self._parser.next_server(metadata) if can_push else None
-                if next_server is not None:
+                session.served.count(outputs.shape[0] * outputs.shape[1], packed.buffer)
+                if next_server is not None and can_push:
                     self._push_outputs(next_server, request, packed, metadata)
                 async with asyncio.timeout(_STEP_TIMEOUT_S):
                     await stream.send(ExpertResponse(tensors=[packed]))
-                await session.served.count(outputs.shape[0] * outputs.shape[1], packed.buffer)
-                session.room.standing = session.served.standing
+                await session.served.note_sent()
             session.requests.task_done()
 
     async def _step(self, session: _Session, request: Any, metadata: dict[str, Any]) -> tuple[torch.Tensor, bool]:
         step = self._parser.step(session.opening, request, metadata)
         await session.served.before(step.hidden_states.shape[0] * step.hidden_states.shape[1])
+        session.room.standing = session.served.standing
         outputs = await self._scheduler.step(
             session.room,
             step.hidden_states,
@@ -393,8 +401,10 @@ class BlockService:
 
     # Calls without a session
 
-    async def _unary_call(self, request: Any, run: Callable[[Call, list[torch.Tensor]], Awaitable[list[Any]]]) -> Any:
-        with self._counted_call():
+    async def _unary_call(
+        self, request: Any, caller: str, run: Callable[[Call, list[torch.Tensor]], Awaitable[list[Any]]]
+    ) -> Any:
+        with self._counted_call(caller):
             async with asyncio.timeout(_CALL_TIMEOUT_S):
                 call = self._parser.call(request)
                 tensors = self._parser.tensors(request.tensors)
@@ -413,7 +423,7 @@ class BlockService:
         with self._admitted(caller):
             async with asyncio.timeout(_CALL_TIMEOUT_S):
                 call, tensors = await self._receive_call(stream)
-                with self._counted_call():  # not before: it would take nothing to keep all others from calling
+                with self._counted_call(caller):  # not before: it would take nothing to keep all others from calling
                     answers = await run(call, tensors)
                 for packed in answers:
                     for part in split_tensor(packed):
@@ -513,14 +523,16 @@ class BlockService:
                 self._idle.set()
 
     @contextlib.contextmanager
-    def _counted_call(self) -> Iterator[None]:
-        if self._open_calls >= _MAX_CALLS:
+    def _counted_call(self, caller: str) -> Iterator[None]:
+        if self._open_calls.total() >= _MAX_CALLS or self._open_calls[caller] >= _MAX_CALLS_PER_PEER:
             raise TooBusy("This server has too many calls waiting")
-        self._open_calls += 1
+        self._open_calls[caller] += 1
         try:
             yield
         finally:
-            self._open_calls -= 1
+            self._open_calls[caller] -= 1
+            if not self._open_calls[caller]:
+                del self._open_calls[caller]
 
 
 async def _read_requests(stream: MessageStream, requests: asyncio.Queue[Any]) -> None:

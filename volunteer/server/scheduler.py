@@ -44,7 +44,10 @@ _NEAR_S = 30.0
 """The owner, or a contributor, who had a step so recently may come again at any time: guests leave short ticks to wait
 for. Longer than it takes to read an answer's last words and to begin the next question."""
 _REFUSE_GUESTS_S = 20.0
-"""Once a guest waits for so long, new ones are better served elsewhere."""
+"""Once a guest of the same network waits for so long, or a network has had no turn for so long, new ones are better
+served elsewhere."""
+_GIVE_UP_GUESTS_S = 45.0
+"""A guest whose step has had no turn for so long is sent away: a crowd of one network would wait for ever."""
 _MAX_IDLE_CHECK_S = 5.0
 _MIN_IDLE_S = 1.0
 """A session that has been silent for so long may have to make room for one that is not."""
@@ -52,7 +55,8 @@ _SMOOTHING = 0.3
 _MIN_PREFILL_TOKENS = 16
 _SHORTAGE_CHECK_S = 0.25
 _SHORTAGE_TIMEOUT_S = 10.0
-"""Without room, steps wait so long for sessions that are not waiting themselves to end or to fall silent."""
+"""Without room, steps wait so long for sessions that are not waiting themselves to end or to fall silent; and so long
+others of a lower rank wait for a newcomer that waits for room."""
 
 
 class SessionEvicted(Exception):
@@ -104,11 +108,10 @@ class _Step:
     done: int = 0
     outputs: list[torch.Tensor] = field(default_factory=list)
 
-    def waiting(self, now: float, *, is_over: bool = False) -> Waiting:
+    def waiting(self, *, starved_s: float = 0.0, is_over: bool = False) -> Waiting:
         cache, whole = self.session.cache, self.hidden_states.shape[1]
         blocks, standing = (cache.start, cache.end), self.session.standing
-        waited_s = 0.0 if self.done else now - self.arrived_at
-        return Waiting(len(cache.rows), whole, whole - self.done, blocks, standing, waited_s, is_over)
+        return Waiting(len(cache.rows), whole, whole - self.done, blocks, standing, starved_s, is_over)
 
     @property
     def first_length(self) -> int:
@@ -181,7 +184,8 @@ class Scheduler:
         self._full_rows = FULL_BATCH_ROWS if span.device.type == "cpu" else GPU_FULL_BATCH_ROWS
         self._queue = FairQueue()
         self._near_at = -math.inf
-        self._wanting_room: collections.Counter[Rank] = collections.Counter()
+        self._wanting_room: list[tuple[Rank, float]] = []
+        """Who waits for it, by rank, and since when."""
         self._clock = clock
         self._pages = PageTable(pool.num_pages)
         self._sessions: dict[int, KVSession] = {}
@@ -259,7 +263,7 @@ class Scheduler:
             raise KVRoomFull(
                 f"{rows} x {cache.max_length} tokens of KV room asked for, this server has {self.capacity_tokens}"
             )
-        if standing.rank is Rank.GUEST and self._guests_waited_s() > _REFUSE_GUESTS_S:
+        if standing.rank is Rank.GUEST and self._guests_waited_s(standing) > _REFUSE_GUESTS_S:
             raise QueueFull
         if not can_replay and self._promised_pages(standing) + most > self._pages.num_pages // 2:
             raise KVRoomFull("This network has as many sessions here as may not be ended for others")
@@ -292,12 +296,11 @@ class Scheduler:
     async def _find_room(self, num_pages: int, standing: Standing, timeout_s: float, asked: str) -> None:
         """Waits until there is room and nobody of a higher rank waits for it."""
         rank = standing.rank
-        deadline = self._clock() + timeout_s
-        self._wanting_room[rank] += 1
+        asked_at = self._clock()
+        deadline = asked_at + timeout_s
+        self._wanting_room.append((rank, asked_at))
         try:
-            while any(self._wanting_room[each] for each in Rank if each < rank) or not self._make_room(
-                num_pages, standing
-            ):
+            while self._is_wanted_above(rank) or not self._make_room(num_pages, standing):
                 left_s = deadline - self._clock()
                 if left_s <= 0:
                     raise KVRoomFull(f"{asked} of KV room asked for, {self.free_tokens} are free")
@@ -307,13 +310,32 @@ class Scheduler:
                     async with asyncio.timeout(min(left_s, _MIN_IDLE_S)):
                         await self._room_waiters.wait()
         finally:
-            self._wanting_room[rank] -= 1
+            self._wanting_room.remove((rank, asked_at))
             self._room_waiters.set()
 
-    def _guests_waited_s(self) -> float:
-        """How long the oldest step of a guest has been waiting for its first turn."""
-        waiting = (each for each in self._pending() if each.session.standing.rank is Rank.GUEST and not each.done)
-        return self._clock() - min((step.arrived_at for step in waiting), default=self._clock())
+    def _is_wanted_above(self, rank: Rank) -> bool:
+        """Whether somebody of a higher rank waits for room, for which waiting costs nothing: so not for ever."""
+        since = self._clock() - _SHORTAGE_TIMEOUT_S
+        return any(higher < rank and asked_at > since for higher, asked_at in self._wanting_room)
+
+    def _guests_waited_s(self, comer: Standing) -> float:
+        """How long the oldest step of the comer's network has waited for its first turn, or another network for any."""
+        now = self._clock()
+        since = [
+            step.arrived_at
+            if step.session.standing.competitor == comer.competitor
+            else self._queue.starved_since(step.session.standing, step.arrived_at)
+            for step in self._pending()
+            if step.session.standing.rank is Rank.GUEST and not step.done
+        ]
+        return now - min(since, default=now)
+
+    def _send_away(self) -> None:
+        """Ends the sessions of guests who have waited for too long."""
+        before = self._clock() - _GIVE_UP_GUESTS_S
+        for step in self._pending():
+            if step.session.standing.rank is Rank.GUEST and not step.done and step.arrived_at < before:
+                self._evict(step.session, QueueFull())
 
     async def step(
         self,
@@ -406,6 +428,7 @@ class Scheduler:
 
     def _next_tick(self) -> tuple[list[tuple[_Step, int]], Tick] | None:
         """The steps of the next tick with tokens of each row, and the call; None when there is room for none."""
+        self._send_away()
         steps = self._pending()
         since = self._clock() - _RECENT_S
         is_shared = sum(session.answered_at >= since for session in self._sessions.values()) > 1 or len(steps) > 1
@@ -414,7 +437,7 @@ class Scheduler:
         if any(step.session.standing.rank is not Rank.GUEST for step in steps):
             self._near_at = now
         while steps:
-            waiting = [step.waiting(now, is_over=self._is_over(step.session.standing)) for step in steps]
+            waiting = [self._waiting(step, now) for step in steps]
             bounds = bounds_of(waiting, others_are_near=self._near_at > now - _NEAR_S, full_rows=self._full_rows)
             planned = plan_tick(waiting, prefill_tokens=prefill_tokens, queue=self._queue, bounds=bounds)
             chosen = [(steps[index], tokens) for index, tokens in planned.items()]
@@ -425,11 +448,17 @@ class Scheduler:
             steps.remove(lacking)
         return None
 
+    def _waiting(self, step: _Step, now: float) -> Waiting:
+        standing = step.session.standing
+        starved_s = 0.0 if step.done else now - self._queue.starved_since(standing, step.arrived_at)
+        return step.waiting(starved_s=starved_s, is_over=self._is_over(standing))
+
     def _charge(self, waiting: Sequence[Waiting], planned: dict[int, int]) -> None:
         """Counts a tick for the accounts that it serves."""
         units = guest_units = 0
         for index, tokens in planned.items():
             claim = waiting[index].claim(tokens)
+            self._queue.note_turn(claim.standing, self._clock())
             self._queue.charge(claim, are_prompts=not waiting[index].is_decode)
             units += claim.units
             guest_units += claim.units * (claim.standing.rank is Rank.GUEST)
@@ -466,7 +495,7 @@ class Scheduler:
 
     async def _compute_tick(self, chosen: Sequence[tuple[_Step, int]], tick: Tick) -> None:
         started = self._clock()
-        are_decode = [step.waiting(started).is_decode for step, _ in chosen]
+        are_decode = [step.waiting().is_decode for step, _ in chosen]
         try:
             outputs = await self._compute.run(
                 Priority.DECODE if any(are_decode) else Priority.PREFILL, self._span.tick, self._pool, tick

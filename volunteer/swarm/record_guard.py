@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import random
 from collections.abc import Collection, Iterator
 from typing import Any
 
@@ -25,6 +26,9 @@ logger = logging.getLogger(__name__)
 
 MAX_LIFETIME_S = 3600.0
 """Petals announces for 4 minutes. What lives for ever could never be replaced: later expirations win."""
+MAX_ENTRIES = 512
+"""Of one key in one answer that are looked at. A server takes 0.3 ms, if it has signed and is not known; the 16,000
+that fit into an answer held up everything else for 5 s."""
 
 
 class RecordGuard(RecordValidatorBase):
@@ -109,13 +113,21 @@ class RecordGuard(RecordValidatorBase):
                     yield found.value, entry
 
     def _keep_the_sound(self, key: bytes, dictionary: Any) -> bool:
-        """Takes the other entries out of a dictionary that came from elsewhere; whether any is left."""
+        """Takes the other entries out of a dictionary that came from elsewhere; whether any is left.
+
+        Of a crowd those who are known are looked at first, and the others by chance.
+        """
         if not isinstance(dictionary, DictionaryDHTValue):
             return False
+        now_s = get_dht_time()
+        entries = list(dictionary.items())
+        if len(entries) > MAX_ENTRIES:
+            random.shuffle(entries)
+            entries.sort(key=lambda each: not isinstance(each[0], str) or self.signed.of(each[0], now_s) is None)
         with dictionary.freeze():
-            for subkey, entry in list(dictionary.items()):
+            for number, (subkey, entry) in enumerate(entries):
                 record = DHTRecord(key, DHTProtocol.serializer.dumps(subkey), entry.value, entry.expiration_time)
-                if not (isinstance(entry.value, bytes) and self.validate(record)):
+                if not (number < MAX_ENTRIES and isinstance(entry.value, bytes) and self.validate(record)):
                     del dictionary[subkey]
         dictionary.maxsize = float("inf")
         return bool(dictionary)

@@ -1,15 +1,22 @@
-"""Tiny models of every family with random weights, and their blocks run by `transformers`."""
+"""Tiny models of every family with random weights, their blocks run by `transformers`; and peers with ledgers."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import secrets
+from collections.abc import Callable, Iterator
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import transformers
 from hypothesis import settings
+
+from volunteer.points.identity import new_identity
+from volunteer.points.ledger import Ledger
+from volunteer.points.receipts import NONCE_BYTES, Receipt, Work
 
 settings.register_profile("no deadline", deadline=None)  # a busy machine is no bug
 settings.load_profile("no deadline")
@@ -108,3 +115,47 @@ def reference_blocks() -> Callable[..., torch.Tensor]:
         return captured["output"]
 
     return run
+
+
+class Peer:
+    """Somebody with an account and a ledger of its own."""
+
+    def __init__(self, folder: Path, make_ledger: type[Ledger] = Ledger):
+        self.identity = new_identity()
+        self.id = self.identity.peer_id
+        self.ledger = make_ledger(folder / f"{self.id}.sqlite", self.identity)
+
+    def work_for(self, client: Peer, units: int, **changes: Any) -> Work:
+        fields: dict[str, Any] = {
+            "server": self.id,
+            "client": client.id,
+            "model": "model",
+            "revision": "",
+            "start": 0,
+            "end": 2,
+            "number_format": "float32",
+            "nonce": secrets.token_bytes(NONCE_BYTES),
+            "counter": 1,
+            "tokens": 1,
+            "units": units,
+            "price_milli": 1000,
+            "digest": bytes(32),
+        } | changes
+        return Work(**fields, charged=fields["units"] * fields["price_milli"] // 1000)
+
+    def works_for(self, client: Peer, units: int, **changes: Any) -> Receipt:
+        """A session of its own, which stands in both ledgers."""
+        work = self.work_for(client, units, **changes)
+        return self.ledger.settle(client.ledger.countersign(self.ledger.claim(work), work))
+
+
+@pytest.fixture
+def new_peer(tmp_path: Path) -> Iterator[Callable[..., Peer]]:
+    with contextlib.ExitStack() as stack:
+
+        def make(make_ledger: type[Ledger] = Ledger) -> Peer:
+            peer = Peer(tmp_path, make_ledger)
+            stack.callback(peer.ledger.close)
+            return peer
+
+        yield make

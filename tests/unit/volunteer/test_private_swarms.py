@@ -107,6 +107,15 @@ def test_a_damaged_file_is_told(tmp_path: Path, content: str) -> None:
     assert not swarm_file(tmp_path, "lab").exists()
 
 
+def test_a_swarm_whose_key_cannot_be_used_can_be_left_and_joined_again(tmp_path: Path) -> None:
+    invitation = write_invitation(create_swarm(tmp_path, "lab", model=None, revision=None, dht_prefix=None))
+    swarm_file(tmp_path, "lab").write_text("damaged")
+    leave_swarm(tmp_path, "lab")
+    with pytest.raises(ConfigurationError, match="in no private swarm called lab"):
+        leave_swarm(tmp_path, "lab")
+    assert join_swarm(tmp_path, invitation) == load_swarm(tmp_path, "lab")
+
+
 def test_a_worker_serves_the_swarm_that_is_named(tmp_path: Path) -> None:
     swarm = create_swarm(tmp_path, "lab", model="some/model", revision="abc", dht_prefix=None)
     settings = set_setting(Settings(), "serving.model", "other/model")

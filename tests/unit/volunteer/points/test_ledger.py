@@ -14,10 +14,11 @@ from typing import Any
 import pytest
 
 from volunteer.errors import ConfigurationError
+from volunteer.points.audit import find_problems
 from volunteer.points.balances import Balance
 from volunteer.points.identity import Identity, new_identity
 from volunteer.points.ledger import AlreadySettled, ForkedChain, Ledger
-from volunteer.points.ledger_file import LedgerDamaged
+from volunteer.points.ledger_file import LedgerDamaged, read_ledger_file
 from volunteer.points.receipts import BadReceipt, Receipt, SignedHalf, Work, open_claim, open_receipt
 
 DAY_S = 86400.0
@@ -206,10 +207,42 @@ def test_vouchers_are_of_the_largest_sessions_of_the_most_clients(pair: Pair, tm
 
 
 def test_what_was_given_on_the_word_of_another_is_kept(pair: Pair) -> None:
+    account, friend, other = pair.client_id.peer_id, new_identity().peer_id, new_identity().peer_id
+    pair.server.add_vouched(friend, {account: 5})
+    pair.server.add_vouched(friend, {account: 6, other: 3})
+    pair.server.add_vouched(other, {account: 2})
+    assert pair.server.balance(account) == Balance(vouched=13)
+    assert pair.server.vouched_for(friend) == {account: 11, other: 3}
+    assert pair.server.balances()[friend] == Balance()
+
+
+def test_work_that_is_not_signed_for_is_taken_off_what_is_owed(pair: Pair) -> None:
     account = pair.client_id.peer_id
-    pair.server.add_vouched({account: 5})
-    pair.server.add_vouched({account: 6})
-    assert pair.server.balance(account) == Balance(vouched=11)
+    pair.exchange(pair.work(1))
+    pair.server.claim(pair.work(2))
+    claim = pair.server.claim(pair.work(1, nonce=b"c" * 16))
+    assert pair.server.balance(account) == Balance(given=1500, pending=3000)
+    pair.server.settle(pair.client.countersign(claim, pair.work(1, nonce=b"c" * 16)))
+    assert pair.server.balance(account) == Balance(given=3000, pending=1500)
+    assert pair.client.balance(pair.server_id.peer_id) == Balance(received=3000)
+
+
+def test_a_ledger_of_the_first_version_is_taken_over(pair: Pair, tmp_path: Path) -> None:
+    path = tmp_path / "server.sqlite"
+    pair.exchange(pair.work(1))
+    pair.server.claim(pair.work(2))
+    pair.server.close()
+    change(path, "DROP TABLE vouched")
+    change(path, "CREATE TABLE vouched (voucher INTEGER PRIMARY KEY REFERENCES peer(id), units INTEGER NOT NULL)")
+    change(path, "INSERT INTO vouched VALUES (2, 7)")
+    change(path, "ALTER TABLE session DROP COLUMN claimed_charged")
+    change(path, "PRAGMA user_version = 1")
+    with read_ledger_file(path) as connection:
+        assert find_problems(connection) == []
+    for _ in range(2):
+        with Ledger(path, pair.server_id) as ledger:
+            assert ledger.balance(pair.client_id.peer_id) == Balance(given=1500, pending=1500, vouched=7)
+            assert ledger.verify() == []
 
 
 def test_threads_and_processes_share_one_file(pair: Pair, tmp_path: Path) -> None:
@@ -263,6 +296,7 @@ def test_receipts_are_neither_changed_nor_deleted(pair: Pair) -> None:
         "DELETE FROM total",
         "UPDATE session SET settled_units = 5",
         "UPDATE session SET claimed_counter = 5",
+        "UPDATE session SET claimed_charged = 5",
         "UPDATE session SET nonce = zeroblob(15)",
         "UPDATE half SET maker = 1 WHERE id = 2",
         "UPDATE half SET day = day + 1 WHERE NOT is_claim",
@@ -290,6 +324,37 @@ def test_an_export_has_all_that_is_needed_to_check_it_again(pair: Pair) -> None:
     ]
     assert open_receipt(Receipt(*halves))[0].work == pair.work(1)
     assert first["units"] == 1000 and second["countersignature"] is None
+
+
+def test_an_export_of_a_damaged_ledger_says_so(pair: Pair, tmp_path: Path) -> None:
+    pair.exchange(pair.work(1))
+    change(tmp_path / "server.sqlite", "UPDATE half SET body = zeroblob(200) WHERE id = 1")
+    with pytest.raises(LedgerDamaged, match="points verify"):
+        pair.server.export(io.StringIO())
+
+
+def test_the_balance_of_one_account_costs_the_same_beside_many_others(pair: Pair) -> None:
+    pair.exchange(pair.work(1))
+
+    def instructions() -> int:
+        """Of SQLite's machine, in tens."""
+        tens = 0
+
+        def count() -> None:
+            nonlocal tens
+            tens += 1
+
+        pair.server._connection.set_progress_handler(count, 10)
+        assert pair.server.balance(pair.client_id.peer_id) == Balance(given=1500)
+        pair.server._connection.set_progress_handler(None, 0)
+        return tens
+
+    before = instructions()
+    pair.server._connection.execute(
+        "INSERT INTO peer (peer_id) WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000) "
+        "SELECT 'stranger ' || i FROM n"
+    )
+    assert instructions() <= before + 1
 
 
 def test_a_key_of_hivemind_signs_receipts_too(tmp_path: Path, pair: Pair) -> None:

@@ -80,6 +80,13 @@ def test_contributors_share_by_what_they_offer() -> None:
     assert got[high] / got[low] == pytest.approx(3.0, rel=0.05)
 
 
+def test_names_that_one_account_vouches_for_share_its_turns() -> None:
+    others = [Standing(Rank.CONTRIBUTOR, str(number)) for number in range(20)]
+    names = [Standing(Rank.CONTRIBUTOR, f"name {number}", payer="0") for number in range(30)]
+    got = simulate(others + names, 2000)
+    assert sum(got[each] for each in [others[0], *names]) == pytest.approx(got[others[1]], rel=0.05)
+
+
 def test_who_asks_for_little_saves_little_up() -> None:
     queue = FairQueue()
     trickle, busy = guest("trickle", "a"), guest("busy", "b")
@@ -100,14 +107,33 @@ def test_an_account_that_is_over_its_rate_goes_last_and_still_goes() -> None:
 
 def test_a_step_that_has_waited_for_long_goes_before_contributors() -> None:
     waiting = [Waiting(1, 1, 1, BLOCKS, CONTRIBUTOR) for _ in range(40)]
-    waiting.append(Waiting(1, 1, 1, (2, 4), guest(), waited_s=AGED_S))
+    waiting.append(Waiting(1, 1, 1, (2, 4), guest(), starved_s=AGED_S))
     assert set(plan_tick(waiting, prefill_tokens=512, bounds=Bounds(16))) == {40}
+
+
+def test_a_crowd_that_has_waited_for_long_has_one_step_before_contributors() -> None:
+    waiting = [Waiting(1, 1, 1, BLOCKS, CONTRIBUTOR) for _ in range(40)]
+    waiting += [Waiting(1, 1, 1, BLOCKS, guest(str(number)), starved_s=AGED_S + number) for number in range(40)]
+    planned = plan_tick(waiting, prefill_tokens=512, bounds=Bounds(16, 3))
+    assert 79 in planned and sum(index >= 40 for index in planned) <= 3
+
+
+def test_a_network_is_starved_since_its_last_turn_and_not_since_each_step_came() -> None:
+    queue = FairQueue()
+    assert queue.starved_since(guest("a"), 5.0) == 5.0
+    queue.note_turn(guest("a"), 20.0)
+    assert queue.starved_since(guest("b"), 5.0) == 20.0
+    assert queue.starved_since(guest("b", "other"), 5.0) == 5.0
+    assert queue.starved_since(CONTRIBUTOR, 5.0) == 5.0
+    for number in range(10_000):
+        queue.note_turn(guest("a", str(number)), 30.0)
+    assert len(queue._had_turn_at) <= 4096
 
 
 def test_guests_leave_short_ticks_to_contributors_only_when_the_server_is_full() -> None:
     assert bounds_of([Waiting(1, 1, 1, BLOCKS, guest(str(i))) for i in range(16)], others_are_near=True) == Bounds()
     full = [Waiting(1, 1, 1, BLOCKS, guest(str(i), str(i))) for i in range(17)]
-    assert bounds_of(full, others_are_near=True) == Bounds(16, 4)
+    assert bounds_of(full, others_are_near=True) == Bounds(16, 3)
     assert bounds_of(full, others_are_near=False) == Bounds(32)
     assert bounds_of(full[:1] * 17, others_are_near=False) == Bounds()
 
@@ -123,8 +149,8 @@ STANDINGS = st.builds(
     Standing, st.sampled_from(Rank), st.sampled_from("abcd"), st.sampled_from("xyz"), st.floats(1.0, 10.0)
 )
 STEPS = st.builds(
-    lambda rows, whole, done, start, standing, waited_s, is_over: Waiting(
-        rows, whole, max(whole - done, min(whole, 1)), (start, 4), standing, waited_s, is_over
+    lambda rows, whole, done, start, standing, starved_s, is_over: Waiting(
+        rows, whole, max(whole - done, min(whole, 1)), (start, 4), standing, starved_s, is_over
     ),
     st.integers(1, 40),
     st.integers(0, 2000),

@@ -49,6 +49,8 @@ def test_many_accounts_of_one_network_have_no_more_than_the_network() -> None:
         stack.enter_context(fair_use.session(guest("one more", "10.0.1")))
         stack.enter_context(fair_use.session(guest("behind a relay", "")))
         stack.enter_context(fair_use.session(Standing(Rank.CONTRIBUTOR, "worker", "10.0.0")))
+        with pytest.raises(UnfairUse, match="network"):
+            stack.enter_context(fair_use.session(Standing(Rank.CONTRIBUTOR, "its friend", "10.0.0", payer="worker")))
 
 
 def test_who_takes_more_than_its_rate_is_over_it_until_time_has_passed() -> None:

@@ -3,6 +3,7 @@ import contextlib
 import logging
 import math
 import socket
+import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
@@ -10,12 +11,14 @@ from typing import Any
 import pytest
 import torch
 
-from volunteer.server.admission import TooBusy
+from volunteer.server.admission import Admission, TooBusy
 from volunteer.server.compute import ComputeThread, Priority
+from volunteer.server.fair_queue import Rank, Standing
 from volunteer.server.handler import BlockService
 from volunteer.server.kv_cache import PAGE_TOKENS, SessionCache
 from volunteer.server.scheduler import Scheduler
 from volunteer.server.span import Span
+from volunteer.server.standing import Credit
 from volunteer.swarm.rpc import (
     BadMessage,
     ExpertRequest,
@@ -192,6 +195,28 @@ def test_calls_that_are_still_being_sent_keep_nobody_from_calling(span: Span) ->
     with_server(span, test)
 
 
+def test_one_peer_has_no_more_than_half_of_the_calls(span: Span) -> None:
+    is_busy = threading.Event()
+
+    async def test(server: Server) -> None:
+        blocked = asyncio.create_task(server.compute.run(Priority.DECODE, is_busy.wait, 20))
+        try:
+            sent = request(numbers(1, 3, HIDDEN), NO_PROMPTS)
+            calls = [asyncio.create_task(server.service.rpc_forward(sent, "heavy")) for _ in range(100)]
+            await asyncio.sleep(0.05)
+            refused = [call for call in calls if call.done()]
+            assert len(refused) == 68 and all(isinstance(call.exception(), TooBusy) for call in refused)
+            other = asyncio.create_task(server.service.rpc_forward(sent, "other"))
+            await asyncio.sleep(0.05)
+            assert not other.done()
+        finally:
+            is_busy.set()
+        await asyncio.gather(blocked, other, *(call for call in calls if call not in refused))
+        assert not server.service._open_calls
+
+    with_server(span, test)
+
+
 def test_one_peer_has_no_more_streams_than_its_share(span: Span) -> None:
     async def test(server: Server) -> None:
         async with contextlib.AsyncExitStack() as stack:
@@ -249,6 +274,42 @@ def test_a_session_that_was_evicted_is_told_so(span: Span) -> None:
 
     with pytest.raises(TooBusy, match="Session evicted"):
         with_server(span, test, num_pages=1)
+
+
+class AllContribute(Admission):
+    async def _credit(self, caller: str, metadata: dict[str, Any]) -> tuple[None, Credit]:
+        return None, Credit(Standing(Rank.CONTRIBUTOR, caller))
+
+
+def test_guests_do_not_lose_their_room_to_a_step_that_is_refused(span: Span) -> None:
+    bad = torch.full((1, 3, HIDDEN), math.nan)
+
+    async def test(server: Server) -> None:
+        async with server.call(server.service.rpc_inference) as guest:
+            await guest.send(step(numbers(1, 3, HIDDEN), can_replay=True))
+            assert await guest.receive(ExpertResponse)
+            server.service._admission = AllContribute()
+            with pytest.raises(BadMessage, match="not finite"):
+                await server.answers(step(bad))
+            await guest.send(step(numbers(1, 1, HIDDEN)))
+            assert await guest.receive(ExpertResponse)
+            await server.answers(step(numbers(1, 3, HIDDEN)))
+            await guest.send(step(numbers(1, 1, HIDDEN)))
+            with pytest.raises(RemoteError, match="Session evicted"):
+                await guest.receive(ExpertResponse)
+
+    with pytest.raises(TooBusy, match="Session evicted"):
+        with_server(span, test, num_pages=1)
+
+
+@pytest.mark.parametrize("mistake", [{"output_compression": (999,)}, {"next_servers": ((1, 2, 3, 4),)}])
+def test_nothing_is_computed_for_a_step_whose_answer_cannot_be_sent(span: Span, mistake: dict[str, Any]) -> None:
+    async def test(server: Server) -> None:
+        with pytest.raises(BadMessage):
+            await server.answers(step(numbers(1, 3, HIDDEN), **mistake))
+        assert server.scheduler.ticks == 0
+
+    with_server(span, test)
 
 
 def test_two_sessions_that_wait_for_room_under_one_id_do_not_replace_one_another(span: Span) -> None:

@@ -377,6 +377,33 @@ def test_a_contributor_takes_the_room_of_a_guest_that_can_begin_again(span: Span
     assert guest.is_evicted
 
 
+def test_guests_do_not_wait_for_ever_for_a_contributor_who_waits_for_room(span: Span, new_engine: NewEngine) -> None:
+    clock = Clock()
+    engine = new_engine(span, num_pages=2, clock=clock)
+    engine.step(engine.open(1, max_length=9), numbers(1, 1, HIDDEN))
+
+    async def come(rank: Rank, rows: int, timeout_s: float) -> None:
+        cache = SessionCache(start=0, end=BLOCKS, batch_size=rows, max_length=9)
+        standing = Standing(rank, "other")
+        async with engine.scheduler.session(
+            cache, first_tokens=1, can_replay=True, timeout_s=timeout_s, standing=standing
+        ) as session:
+            await engine.scheduler.step(session, numbers(rows, 1, HIDDEN))
+
+    async def run() -> None:
+        contributor = asyncio.create_task(come(Rank.CONTRIBUTOR, 2, 600.0))
+        await asyncio.sleep(0.05)
+        with pytest.raises(KVRoomFull):
+            await come(Rank.GUEST, 1, 0.0)
+        clock.now_s += 11.0
+        await come(Rank.GUEST, 1, 0.0)
+        assert not contributor.done()
+        contributor.cancel()
+        await asyncio.wait((contributor,))
+
+    engine.run(run())
+
+
 def test_new_guests_are_sent_elsewhere_once_one_has_waited_for_long(span: Span, new_engine: NewEngine) -> None:
     clock = Clock()
     engine = new_engine(span, num_pages=3, clock=clock)
@@ -395,6 +422,52 @@ def test_new_guests_are_sent_elsewhere_once_one_has_waited_for_long(span: Span, 
         owner = Standing(Rank.OWNER)
         async with engine.scheduler.session(cache, first_tokens=1, can_replay=False, standing=owner):
             pass
+        stuck.cancel()
+        await asyncio.gather(stuck, return_exceptions=True)
+
+    engine.run(run())
+
+
+def test_a_guest_that_has_waited_for_too_long_is_sent_away(span: Span, new_engine: NewEngine) -> None:
+    clock = Clock()
+    engine = new_engine(span, num_pages=3, clock=clock)
+    holder = engine.open(1, max_length=PAGE_TOKENS)
+    engine.step(holder, numbers(1, 1, HIDDEN))
+    hungry = engine.open(1, max_length=3 * PAGE_TOKENS)
+
+    async def run() -> None:
+        stuck = asyncio.create_task(engine.scheduler.step(hungry, numbers(1, 3 * PAGE_TOKENS, HIDDEN)))
+        await asyncio.sleep(0)
+        clock.now_s += 46
+        with pytest.raises(QueueFull):
+            await stuck
+
+    engine.run(run())
+
+
+def test_a_network_that_waits_refuses_its_own_and_not_others(span: Span, new_engine: NewEngine) -> None:
+    """The others' networks had their turns; a newcomer of the crowd's would only wait with it."""
+    clock = Clock()
+    engine = new_engine(span, num_pages=3, clock=clock)
+    holder = engine.open(1, max_length=PAGE_TOKENS, standing=guest("holder", "10.0.0.0/24"))
+    hungry = engine.open(1, max_length=3 * PAGE_TOKENS, can_replay=True, standing=guest("hungry", "10.0.0.0/24"))
+
+    async def come(prefix: str) -> None:
+        cache = SessionCache(start=0, end=BLOCKS, batch_size=1, max_length=9)
+        async with engine.scheduler.session(
+            cache, first_tokens=1, can_replay=False, standing=guest("newcomer", prefix)
+        ):
+            pass
+
+    async def run() -> None:
+        stuck = asyncio.create_task(engine.scheduler.step(hungry, numbers(1, 3 * PAGE_TOKENS, HIDDEN)))
+        await asyncio.sleep(0)
+        clock.now_s += 9
+        await engine.scheduler.step(holder, numbers(1, 1, HIDDEN))
+        clock.now_s += 12
+        with pytest.raises(QueueFull):
+            await come("10.0.0.0/24")
+        await come("10.0.1.0/24")
         stuck.cancel()
         await asyncio.gather(stuck, return_exceptions=True)
 
