@@ -181,9 +181,9 @@ def every_page(player: Player) -> Steps:
         for page in (1, 2, 3):
             yield from _settled()
             if page == 2:
-                yield "the models", lambda: _choice(player, "SmolLM2")
-                for choice in _choice(player, "SmolLM2"):
-                    choice.click()
+                yield "the models", lambda: _choice(player, "BLOOM")
+                _choice(player, "BLOOM")[0].click()
+                _choice(player, "Begin a new one")[0].click()
                 yield from _settled()
             player.picture(f"first-run-{page}-{theme_name}")
             first_run = player.all_of(FirstRun)[0]
