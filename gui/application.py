@@ -65,7 +65,7 @@ def _run(app: QApplication, stop: StopSignals, data_dir: Path, *, hidden: bool, 
     desk.open(hidden=hidden)
     QTimer.singleShot(_AFTER_FIRST_PICTURE_MS, garbage, garbage.set_apart)
     app.exec()
-    garbage.close()
+    garbage.stop()
     instance.close()
     return ExitCode.OK
 

@@ -35,7 +35,10 @@ class GarbageCollector(QObject):
         if due:
             gc.collect(max(due))
 
-    def close(self) -> None:
+    def stop(self) -> None:
+        """At the end of the program: what is left dies with the process.
+
+        Python's last round would delete view-models and their parents in no order, which Qt does not survive.
+        """
         self._timer.stop()
-        gc.unfreeze()
-        gc.enable()
+        gc.freeze()

@@ -16,7 +16,9 @@ from gui.garbage import GarbageCollector
 def collector(qapp: QApplication) -> Iterator[GarbageCollector]:
     made = GarbageCollector(qapp)
     yield made
-    made.close()
+    made.stop()
+    gc.unfreeze()
+    gc.enable()
     made.deleteLater()
 
 
@@ -59,5 +61,15 @@ def test_garbage_is_collected_without_being_asked_for(collector: GarbageCollecto
 def test_what_is_set_apart_is_not_looked_at_again(collector: GarbageCollector) -> None:
     collector.set_apart()
     assert gc.get_freeze_count() > 10_000
-    collector.close()
-    assert gc.get_freeze_count() == 0 and gc.isenabled()
+
+
+def test_nothing_is_collected_after_the_end(collector: GarbageCollector) -> None:
+    died_in: list[int] = []
+    make_garbage(died_in)
+    collector.stop()
+    allocate()
+    gc.collect()
+    assert died_in == []
+    gc.unfreeze()
+    gc.collect()
+    assert len(died_in) == 1
