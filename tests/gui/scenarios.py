@@ -183,7 +183,7 @@ def every_page(player: Player) -> Steps:
             if page == 2:
                 yield "the models", lambda: _choice(player, "BLOOM")
                 _choice(player, "BLOOM")[0].click()
-                _choice(player, "Begin a new one")[0].click()
+                player.all_of(FirstRun)[0].hardware.swarm.new.click()  # whatever language it speaks
                 yield from _settled()
             player.picture(f"first-run-{page}-{theme_name}")
             first_run = player.all_of(FirstRun)[0]
