@@ -7,10 +7,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from PySide6.QtCore import QMessageLogContext, QtMsgType, qInstallMessageHandler
+from PySide6.QtCore import QMessageLogContext, QTimer, QtMsgType, qInstallMessageHandler
 from PySide6.QtWidgets import QApplication
 
 from gui.desk import Desk
+from gui.garbage import GarbageCollector
 from gui.single_instance import SingleInstance, activation_token
 from gui.stop_signals import StopSignals
 from gui.widgets.flower import program_icon
@@ -19,6 +20,7 @@ from volunteer.errors import ExitCode, Unavailable, UserError
 from volunteer.settings import load_settings
 
 DESKTOP_FILE = "petals-volunteer"
+_AFTER_FIRST_PICTURE_MS = 2_000
 NO_DISPLAY = "There is no display here for the window: use `volunteer --no-gui` to serve, or try `volunteer demo`."
 
 
@@ -59,8 +61,11 @@ def _run(app: QApplication, stop: StopSignals, data_dir: Path, *, hidden: bool, 
     instance.raise_wanted.connect(desk.come_to_front)
     stop.stop_wanted.connect(desk.quit)
     desk.over.connect(app.quit)
+    garbage = GarbageCollector(app)
     desk.open(hidden=hidden)
+    QTimer.singleShot(_AFTER_FIRST_PICTURE_MS, garbage, garbage.set_apart)
     app.exec()
+    garbage.stop()
     instance.close()
     return ExitCode.OK
 

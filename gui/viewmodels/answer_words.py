@@ -45,7 +45,7 @@ def remarks(message: Message, notices: tuple[Notice, ...], now_s: float, passed_
 
 def _of_growing(message: Message, notices: tuple[Notice, ...], now_s: float, passed_s: float) -> tuple[Remark, ...]:
     said = [_of_notice(notice, now_s) for notice in notices]
-    if any(notice.kind == "route" for notice in notices) or message.text:
+    if any(notice.kind in ("route", "download") for notice in notices) or message.text:
         return tuple(said)
     if message.figures.route:
         waits = translate("Answer", "The servers are reading your question…")
@@ -57,7 +57,8 @@ def _of_growing(message: Message, notices: tuple[Notice, ...], now_s: float, pas
 def _of_notice(notice: Notice, now_s: float) -> Remark:
     if notice.kind == "context":
         return Remark("info", notice.text)
-    return Remark("warn", _with_time(notice.text, now_s - notice.since_s))
+    text = _with_time(notice.text, now_s - notice.since_s)
+    return Remark("wait", text) if notice.kind == "download" else Remark("warn", text)
 
 
 def _with_time(text: str, passed_s: float) -> str:

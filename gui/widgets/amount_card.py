@@ -6,7 +6,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QWidget
 
 from gui import theme
-from gui.viewmodels.home import Amount
+from gui.viewmodels.home_words import Amount
 from gui.widgets.card import Card
 
 

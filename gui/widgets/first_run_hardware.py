@@ -121,7 +121,7 @@ class ModelsCard(Card):
         self._first_run = first_run
         self.set_title(self.tr("Model"))
         self._group = QButtonGroup(self)
-        self.body.setSpacing(theme.XS)
+        self.body.setSpacing(0)
         self.rows: dict[str, ModelRow] = {}
 
     def show_options(self, options: Sequence[Option]) -> None:

@@ -6,7 +6,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QWidget
 
 from gui import theme, words
-from gui.viewmodels.home import GpuFacts, memory_meter
+from gui.viewmodels.home_words import GpuFacts, memory_meter
 from gui.viewmodels.machine import MachineReading
 from gui.widgets.amount_card import RowCard
 from gui.widgets.icon_label import IconLabel

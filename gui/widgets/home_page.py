@@ -7,7 +7,8 @@ from PySide6.QtGui import QGuiApplication, QHideEvent, QShowEvent
 from PySide6.QtWidgets import QLabel, QWidget
 
 from gui import theme
-from gui.viewmodels.home import BlockFacts, HomeViewModel
+from gui.viewmodels.home import HomeViewModel
+from gui.viewmodels.home_words import BlockFacts
 from gui.widgets.amount_card import AmountCard
 from gui.widgets.block_strip import BlockStrip
 from gui.widgets.card import Card

@@ -7,7 +7,7 @@ from PySide6.QtGui import QColor, QPainter, QPaintEvent
 from PySide6.QtWidgets import QLabel, QSizePolicy, QVBoxLayout, QWidget
 
 from gui import theme
-from gui.viewmodels.home import Meter
+from gui.viewmodels.home_words import Meter
 
 _HEIGHT_PX = 6
 

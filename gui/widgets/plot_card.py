@@ -18,6 +18,7 @@ from gui.widgets.time_plot import TimePlot, plot_colors
 
 _SWATCH_PX = 10
 _COOL_C = 20.0
+_LEAST_STEPS = {Quantity.TOKENS: 1.0, Quantity.POWER: 10.0, Quantity.NETWORK: 1000.0}
 
 
 class PlotCard(Card):
@@ -115,13 +116,14 @@ def scale_of(plot: Plot) -> Scale:
     values = [value for line in plot.lines for _, value in line.points if value is not None]
     highest = max(values, default=0.0)
     match plot.quantity:
-        case Quantity.CHATS:
-            return value_scale(0.0, highest, least_step=1.0)
         case Quantity.TEMPERATURE:
-            return value_scale(min([_COOL_C, *values]), highest)
+            return value_scale(min([_COOL_C, *values]), max(highest, _COOL_C + 10))
         case Quantity.MEMORY:
             return value_scale(0.0, plot.ceiling or highest, steps=MEMORY_STEPS)
-    return value_scale(0.0, highest)
+        case Quantity.CHATS:
+            return value_scale(0.0, highest, least_step=1.0)
+    # A quiet hour has an axis too, which says nothing of thousandths.
+    return value_scale(0.0, highest, least_step=0.0 if highest > 0 else _LEAST_STEPS[plot.quantity])
 
 
 def _fresh(

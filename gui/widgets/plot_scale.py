@@ -50,7 +50,7 @@ def value_scale(
         least_step: 1 for what is counted, so that no tick stands at half a chat.
         steps: from 1 to 10; ticks are multiples of one of them, or of ten or a tenth of it.
     """
-    high = max(high, low + max(least_step, 1e-9))
+    high = max(high, low + least_step) if high > low else low + max(least_step, 1.0)
     step = max(_nice_step((high - low) / most_steps, steps), least_step)
     # Rounding both ends outwards may add a step: the next larger one then fits.
     while math.ceil(high / step) - math.floor(low / step) > most_steps:

@@ -6,7 +6,8 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QVBoxLayout, QWidget
 
 from gui import theme
-from gui.viewmodels.home import HomeViewModel, Progress
+from gui.viewmodels.home import HomeViewModel
+from gui.viewmodels.home_words import Progress
 from gui.viewmodels.worker import TrayState
 from gui.widgets.card import Card
 from gui.widgets.deed_buttons import DeedRow

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 
 SIZE = "1280x900x24"
-_APPEARS_S = 10.0
+_APPEARS_S = 60.0
 
 
 def missing_programs() -> list[str]:

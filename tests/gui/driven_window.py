@@ -22,6 +22,7 @@ from PySide6.QtWidgets import QAbstractButton, QApplication, QLabel, QWidget
 
 from gui import application
 from gui.desk import Desk
+from gui.main_window import PagesView
 from gui.widgets.chat.chat_page import ChatPage
 from volunteer.control.messages import Status
 
@@ -76,6 +77,11 @@ class Player(QObject):
             named = sorted({each.text() or each.accessibleName() for each in self.all_of(QAbstractButton)})
             raise LookupError(f"there is no button {name!r} to press, only {named}")
         QTest.mouseClick(button, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier, QPoint(8, 8))
+
+    def go(self, page: str) -> None:
+        """To a place of the rail, by its key."""
+        for view in self.all_of(PagesView):
+            view.show_page(page)
 
     def type_text(self, widget: QWidget, text: str) -> None:
         widget.setFocus()

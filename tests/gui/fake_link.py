@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from PySide6.QtCore import QObject, Signal
+from PySide6.QtCore import QCoreApplication, QObject, Signal
 
 from gui.worker_link import Connection
 from volunteer.control.lifecycle import State
@@ -39,7 +39,8 @@ class FakeLink(QObject):
     connection_changed = Signal()
 
     def __init__(self, data_dir: Path, parent: QObject | None = None, connection: Connection = Connection.CONNECTED):
-        super().__init__(parent)
+        # Never left to Python's garbage collector, which takes view-models and their parent in no order: that crashes.
+        super().__init__(parent or QCoreApplication.instance())
         self.data_dir = data_dir
         self.connection = connection
         self.connection_reason = ""

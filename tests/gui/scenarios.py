@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 from collections.abc import Iterator
 
 from driven_window import Condition, Player, Scenario
@@ -11,7 +12,12 @@ from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QLineEdit, QPlainTextEdit, QRadioButton, QTextEdit
 
+from gui import theme
+from gui.widgets.chat.chat_page import ChatPage
 from gui.widgets.chat.route_strip import RouteStrip
+from gui.widgets.first_run import FirstRun
+from gui.widgets.settings_page import SettingsPage
+from gui.widgets.swarm_page import SwarmPage
 
 Steps = Iterator[tuple[str, Condition]]
 
@@ -166,7 +172,87 @@ def come_back(player: Player) -> Steps:
     player.desk.quit()
 
 
+def every_page(player: Player) -> Steps:
+    """Each page in both themes, in practice mode, where there is something to see on all of them."""
+    workspace = player.desk.workspace
+    yield "the first page", lambda: player.all_of(FirstRun)
+    for theme_name in ("light", "dark"):
+        yield from _wear(player, theme_name)
+        for page in (1, 2, 3):
+            yield from _settled()
+            if page == 2:
+                yield "the models", lambda: _choice(player, "BLOOM")
+                _choice(player, "BLOOM")[0].click()
+                player.all_of(FirstRun)[0].hardware.swarm.new.click()  # whatever language it speaks
+                yield from _settled()
+            player.picture(f"first-run-{page}-{theme_name}")
+            first_run = player.all_of(FirstRun)[0]
+            (first_run.forward if page < 3 else first_run.back).click()
+        player.all_of(FirstRun)[0].back.click()
+    player.all_of(FirstRun)[0].practice.click()
+    yield "a worker that serves", lambda: player.desk.workspace is not workspace and player.state() == "serving"
+    yield from _wear(player, "light")
+    player.go("chat")
+    yield from _ask_at_once(player, QUESTION)
+    yield "two servers", lambda: len(player.desk.workspace.swarm.servers) == 2
+    yield "some history", _after(30.0)
+    for theme_name in ("light", "dark"):
+        yield from _wear(player, theme_name)
+        for page in ("home", "chat", "swarm", "history", "settings"):
+            player.go(page)
+            yield from _settled()
+            player.picture(f"{page}-{theme_name}")
+        player.go("swarm")
+        player.all_of(SwarmPage)[0].parts.buttons["private"].click()
+        yield from _settled()
+        player.picture(f"private-swarms-{theme_name}")
+        player.all_of(SwarmPage)[0].parts.buttons["map"].click()
+        player.go("settings")
+        settings = player.all_of(SettingsPage)[0]
+        for key in settings._keys:
+            settings.show_section(key)
+            yield from _settled()
+            player.picture(f"settings-{key}-{theme_name}")
+    player.desk.quit()
+
+
+def _wear(player: Player, theme_name: str) -> Steps:
+    settings = player.desk.workspace.settings
+    for name, text in (
+        ("app.theme", theme_name),
+        ("app.language", os.environ.get("VOLUNTEER_PICTURES_LANGUAGE") or "none"),
+        ("app.text_scale", os.environ.get("VOLUNTEER_PICTURES_TEXT_SCALE", "1")),
+    ):
+        settings.set(name, text)
+    yield f"the {theme_name} theme", lambda: theme.current().name == theme_name
+    yield from _settled()
+
+
+def _ask_at_once(player: Player, question: str) -> Steps:
+    yield "a place to ask", lambda: player.all_of(ChatPage) and player.all_of(ChatPage)[0].composer.isVisible()
+    composer = player.all_of(ChatPage)[0].composer
+    yield "leave to ask", lambda: player.desk.workspace.worker.is_connected
+    yield from _settled()
+    player.type_text(composer.field, question)
+    yield from _settled()
+    player.press_return(composer.field)
+    yield "an answer", lambda: player.answers()
+    yield "all of it", lambda: not player.all_of(ChatPage)[0]._chat.is_answering
+    yield from _settled()
+
+
+def _settled() -> Steps:
+    """Layouts and fades have come to rest."""
+    yield "a rest", _after(0.4)
+
+
+def _after(seconds: float) -> Condition:
+    until = time.monotonic() + seconds
+    return lambda: time.monotonic() > until
+
+
 SCENARIOS: dict[str, Scenario] = {
+    "every_page": every_page,
     "practice": practice,
     "life": life,
     "ask_and_be_killed": ask_and_be_killed,

@@ -6,7 +6,8 @@ from fake_link import FakeLink
 
 from gui.viewmodels import home as home_module
 from gui.viewmodels.history import HistoryViewModel
-from gui.viewmodels.home import HomeViewModel, gpu_facts, seconds_to_morning
+from gui.viewmodels.home import HomeViewModel, seconds_to_morning
+from gui.viewmodels.home_words import gpu_facts
 from gui.viewmodels.settings import SettingsViewModel
 from gui.viewmodels.worker import WorkerViewModel
 from gui.worker_link import Connection

@@ -104,3 +104,7 @@ def test_the_nearest_reading_is_found_and_a_far_one_is_not():
     assert nearest(points, 12, 30) == (20, 3.0)
     assert nearest(points, 100, 30) is None
     assert nearest([], 0, 30) is None
+
+
+def test_where_there_was_nothing_the_axis_goes_to_one() -> None:
+    assert value_scale(0.0, 0.0).ticks == pytest.approx((0.0, 0.25, 0.5, 0.75, 1.0))
