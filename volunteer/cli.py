@@ -92,6 +92,8 @@ def _run(options: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
             return _doctor(options)
         case "completion":
             return _completion(options)
+        case "update-check":
+            return _update_check(options)
     raise AssertionError(f"no role for {options.command}")
 
 
@@ -213,7 +215,20 @@ def _add_verbs(commands: Any) -> list[argparse.ArgumentParser]:
     )
     completion = commands.add_parser("completion", help="a script that completes commands in your shell")
     completion.add_argument("shell", choices=SHELLS)
-    return [status, pause, mode, resume, finish, quit_parser, config, blocks, points, service, logs, doctor, completion]
+    update_check = _add_update_check(commands)
+    looking = [status, config, blocks, points, logs, doctor, completion, update_check]
+    return [*looking, pause, mode, resume, finish, quit_parser, service]
+
+
+def _add_update_check(commands: Any) -> argparse.ArgumentParser:
+    update_check: argparse.ArgumentParser = commands.add_parser(
+        "update-check", help="asks the publisher for a newer version, and tells where it is; downloads nothing"
+    )
+    update_check.add_argument("--json", action="store_true")
+    # For whoever publishes builds: a look at a manifest before the world sees it.
+    update_check.add_argument("--address", metavar="URL", help="ask there instead (a publisher's trial)")
+    update_check.add_argument("--key", action="append", metavar="HEX", help="believe this public key instead")
+    return update_check
 
 
 def _add_bench(commands: Any) -> argparse.ArgumentParser:
@@ -790,6 +805,14 @@ def _doctor(options: argparse.Namespace) -> int:
         as_json=options.json,
         report_file=options.report,
         worker_answers=lambda: find_worker(data_dir) is not None,
+    )
+
+
+def _update_check(options: argparse.Namespace) -> int:
+    from volunteer.update_notice import run_update_check
+
+    return run_update_check(
+        default_data_dir(), address=options.address, keys=options.key, as_json=options.json, out=_print
     )
 
 
