@@ -64,6 +64,10 @@ def _run(options: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
             return _serve(options, waits_when_failed=True)
         case None:
             parser.error("the desktop app is not part of this version: use --no-gui, demo or chat")
+        case "hardware":
+            from volunteer.hardware import main as ask_driver
+
+            return ask_driver()
         case "demo":
             return _demo(options)
         case "bench":
@@ -166,6 +170,8 @@ def _parser() -> argparse.ArgumentParser:
     bench = _add_bench(commands)
     # How a supervisor starts this program: as --no-gui, but what its owner can mend is waited for.
     worker = commands.add_parser("worker")
+    # How `volunteer.hardware` asks a driver in a process that may crash, where there is no Python to start.
+    commands.add_parser("hardware")
     for command in (demo, chat, swarm, gpus, bench, worker, *_add_verbs(commands)):
         _add_common(command, suppress=True)
     _take_environment(parser)
