@@ -341,8 +341,8 @@ def _check_stays(program: Program) -> None:
     for folder in program.folders:
         if folder.is_relative_to("/Volumes") or "AppTranslocation" in folder.parts:
             raise ConfigurationError(
-                "Move Petals Volunteer into the Applications folder and open it from there first: where it is now, it will "
-                "not be found at the next login."
+                "Move Petals Volunteer into the Applications folder and open it from there first: where it is now, it "
+                "will not be found at the next login."
             )
 
 
