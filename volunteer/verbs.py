@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from volunteer.control.channel import ControlClient, NotRunning
+from volunteer.control.elsewhere import command_elsewhere
 from volunteer.control.lifecycle import Mode, State
 from volunteer.control.messages import (
     Command,
@@ -223,20 +224,32 @@ def show_setting(data_dir: Path, name: str, *, as_json: bool, out: Out) -> int:
 def change_setting(data_dir: Path, name: str, text: str | None, *, out: Out) -> int:
     """Sets it, or resets it with None: through the worker, which goes by it at once, or in the file where none runs.
 
+    A worker of another computer keeps its settings there; those of the app are the ones of this computer all the same.
+
     Raises:
-        ConfigurationError, CommandRefused.
+        ConfigurationError, CommandRefused, Unreachable.
     """
 
     async def tell_worker() -> None:
         async with ControlClient(data_dir, "volunteer") as client:
             await client.request(SetSetting(name=name, text=text))
 
-    try:
-        asyncio.run(tell_worker())
-    except NotRunning:
+    def change_file() -> None:
         settings = load_settings(data_dir).settings
         changed = reset_setting(settings, name) if text is None else set_setting(settings, name, text)
         save_settings(data_dir, changed)
+
+    if command_elsewhere(data_dir):
+        if not name.startswith("app."):
+            asyncio.run(tell_worker())
+            out("The worker of the other computer goes by it from now on.")
+            return ExitCode.OK
+        change_file()
+    else:
+        try:
+            asyncio.run(tell_worker())
+        except NotRunning:
+            change_file()
     return show_setting(data_dir, name, as_json=False, out=out)
 
 

@@ -122,6 +122,7 @@ class Welcome(Message):
     version: int
     program_version: Name
     pid: int
+    """0 for a worker of another computer."""
 
 
 class Done(Message):
