@@ -214,13 +214,13 @@ def build_all(folder: Path, work: Path) -> Timed:
     with timed.step("smoke suite on the built program"):
         _run(sys.executable, "installer/smoke.py", str(program))
     with timed.step("archives of this system"):
-        pack(program, folder, work)
+        pack(program, folder)
     with timed.step("installer checks"):
         _run(sys.executable, "-m", "pytest", "-q", "tests/installer", "-p", "no:cacheprovider")
     return timed
 
 
-def pack(program: Path, folder: Path, work: Path) -> None:
+def pack(program: Path, folder: Path) -> None:
     """Makes the archives of this system out of the built program."""
     version = project_version(ROOT / "pyproject.toml")
     match sys.platform:
@@ -231,8 +231,7 @@ def pack(program: Path, folder: Path, work: Path) -> None:
             _run("installer/macos/make_dmg.sh", str(app), str(folder / f"petals-volunteer-{version}-macos-arm64.dmg"))
         case "win32":
             output = folder / f"petals-volunteer-{version}-windows-x64.exe"
-            icon = work / "icons" / "petals-volunteer.ico"
-            words = ["--staged", str(program), "--version", version, "--output", str(output), "--icon", str(icon)]
+            words = ["--staged", str(program), "--version", version, "--output", str(output)]
             sign_command = os.environ.get("SIGN_COMMAND")
             words += ["--sign-command", sign_command] if sign_command else []
             _run(sys.executable, "installer/windows/build.py", *words)

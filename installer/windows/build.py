@@ -10,15 +10,23 @@ import argparse
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+if str(ROOT) not in sys.path:  # started by its file
+    sys.path.insert(0, str(ROOT))
+
+from installer.icon_files import ico  # noqa: E402
+from installer.windows.pictures import write_pictures  # noqa: E402
+
 SCRIPT = HERE / "petals-volunteer.nsi"
 PROGRAMS = ("Petals Volunteer.exe", "volunteer.exe")
 TEXTS = {
     "Serving through WSL2.txt": HERE / "serving_through_wsl2.txt",
-    "LICENSE.txt": HERE.parent.parent / "resources" / "LICENSE",
+    "LICENSE.txt": ROOT / "resources" / "LICENSE",
 }
 """What the installer shows and leaves beside the programs, by the name that it has there."""
 
@@ -32,7 +40,6 @@ def build_installer(
     version: str,
     output: Path,
     *,
-    icon: Path | None = None,
     sign_command: str | None = None,
     more_options: Sequence[str] = (),
 ) -> None:
@@ -55,15 +62,18 @@ def build_installer(
     for name, source in TEXTS.items():
         # Notepad on old systems shows lone line feeds as one long line.
         (staged / name).write_text(source.read_text(encoding="utf-8"), encoding="utf-8-sig", newline="\r\n")
-    defined = {"VERSION": version, "STAGED": staged.resolve(), "OUTPUT": output.resolve()}
-    if icon is not None:
-        defined["ICON"] = icon.resolve()
-    if sign_command is not None:
-        defined["SIGN_COMMAND"] = sign_command
     output.parent.mkdir(parents=True, exist_ok=True)
-    definitions = [f"-D{name}={value}" for name, value in defined.items()]
-    command = [makensis, "-V2", "-WX", "-INPUTCHARSET", "UTF8", *more_options, *definitions, SCRIPT.name]
-    done = subprocess.run(command, cwd=HERE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8")
+    with tempfile.TemporaryDirectory() as drawn:
+        welcome, header = write_pictures(Path(drawn))
+        icon = Path(drawn, "icon.ico")
+        icon.write_bytes(ico())
+        defined = {"VERSION": version, "STAGED": staged.resolve(), "OUTPUT": output.resolve()}
+        defined |= {"ICON": icon, "WELCOME_PICTURE": welcome, "HEADER_PICTURE": header}
+        if sign_command is not None:
+            defined["SIGN_COMMAND"] = sign_command
+        definitions = [f"-D{name}={value}" for name, value in defined.items()]
+        command = [makensis, "-V2", "-WX", "-INPUTCHARSET", "UTF8", *more_options, *definitions, SCRIPT.name]
+        done = subprocess.run(command, cwd=HERE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8")
     if done.returncode != 0 or not output.is_file():
         output.unlink(missing_ok=True)  # after a warning, makensis has written one all the same
         raise NotBuilt(f"makensis made no installer:\n{done.stdout.strip()}")
@@ -74,17 +84,10 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--staged", type=Path, required=True, help="the one-folder build")
     parser.add_argument("--version", required=True)
     parser.add_argument("--output", type=Path, required=True, help="the installer's file, which ends in .exe")
-    parser.add_argument("--icon", type=Path, help="an .ico file")
     parser.add_argument("--sign-command", help="signs the program whose path is put after it")
     options = parser.parse_args(arguments)
     try:
-        build_installer(
-            options.staged,
-            options.version,
-            options.output,
-            icon=options.icon,
-            sign_command=options.sign_command,
-        )
+        build_installer(options.staged, options.version, options.output, sign_command=options.sign_command)
     except NotBuilt as error:
         print(error, file=sys.stderr)
         return 1

@@ -1,9 +1,9 @@
 ; The installer for Windows: for the user who starts it, without an administrator, and nothing that starts by itself.
 ;
-;   makensis -WX -DVERSION=0.1.0 -DSTAGED=folder -DOUTPUT=setup.exe petals-volunteer.nsi
+;   python installer/windows/build.py --staged FOLDER --version 0.1.0 --output petals-volunteer-0.1.0-windows-x64.exe
 ;
-; STAGED is the one-folder build: the two programs and their _internal. `installer/windows/build.py` checks it, adds the
-; texts and calls makensis. NSIS is told to take every warning for an error.
+; The staged folder is the one-folder build: the two programs and their _internal. build.py checks it, adds the texts, draws
+; the pictures and calls makensis, which is told to take every warning for an error.
 
 Unicode true
 !include MUI2.nsh
@@ -12,8 +12,8 @@ Unicode true
 !include WinVer.nsh
 !include x64.nsh
 
-!ifndef VERSION | STAGED | OUTPUT
-  !error "Say -DVERSION, -DSTAGED and -DOUTPUT."
+!ifndef VERSION | STAGED | OUTPUT | ICON | WELCOME_PICTURE | HEADER_PICTURE
+  !error "build.py says what this needs."
 !endif
 
 !define NAME "Petals Volunteer"
@@ -51,10 +51,13 @@ VIAddVersionKey "LegalCopyright" "MIT licence"
   !uninstfinalize `${SIGN_COMMAND} "%1"` = 0
 !endif
 
-!ifdef ICON
-  !define MUI_ICON "${ICON}"
-  !define MUI_UNICON "${ICON}"
-!endif
+!define MUI_ICON "${ICON}"
+!define MUI_UNICON "${ICON}"
+!define MUI_WELCOMEFINISHPAGE_BITMAP "${WELCOME_PICTURE}"
+!define MUI_HEADERIMAGE
+!define MUI_HEADERIMAGE_BITMAP "${HEADER_PICTURE}"
+!define MUI_HEADERIMAGE_UNBITMAP "${HEADER_PICTURE}"
+!define MUI_HEADERIMAGE_RIGHT
 !define MUI_ABORTWARNING
 !define MUI_WELCOMEPAGE_TITLE "${NAME} ${VERSION}"
 !define MUI_WELCOMEPAGE_TEXT "Large language models, run by many people together.$\r$\n$\r$\nThis installs the app for you alone. It needs no administrator, it does not start by itself, and it does nothing before you have said what it may do.$\r$\n$\r$\nThe next page says what works on Windows, and what does not."
@@ -91,11 +94,11 @@ Function ShowWhatWorks
   ${If} $0 == error
     Abort
   ${EndIf}
-  ${NSD_CreateLabel} 0 0 100% 40u "On Windows this app is a window to a worker that runs elsewhere: on another computer of yours, or in WSL2. You chat through that worker, see its swarm, and start, pause and limit it."
+  ${NSD_CreateLabel} 0 0 100% 32u "On Windows this app is a window to a worker that runs elsewhere: on another computer of yours, or in WSL2. You chat through that worker, see its swarm, and start, pause and limit it."
   Pop $0
-  ${NSD_CreateLabel} 0 42u 100% 34u "Windows itself cannot serve blocks of a model: the peer-to-peer program that this needs (p2pd of hivemind) is not made for Windows. So your graphics card gives nothing by installing this alone."
+  ${NSD_CreateLabel} 0 38u 100% 32u "Windows itself cannot serve blocks of a model: the peer-to-peer program that this needs (p2pd of hivemind) is not made for Windows. So your graphics card gives nothing by installing this alone."
   Pop $0
-  ${NSD_CreateLabel} 0 78u 100% 34u "Serving with this computer works through WSL2, Linux inside Windows. That is a beta: it takes some steps by hand, which the text at the end describes."
+  ${NSD_CreateLabel} 0 76u 100% 32u "Serving with this computer works through WSL2, Linux inside Windows. That is a beta: it takes some steps by hand, which the text at the end describes."
   Pop $0
   nsDialogs::Show
 FunctionEnd
