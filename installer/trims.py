@@ -7,6 +7,7 @@ role of the built program.
 from __future__ import annotations
 
 import fnmatch
+import importlib.util
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -163,6 +164,11 @@ _LEFT_OUT_FILES = (
 
 _KEPT_TESTING = ("common_dtype", "distributed", "distributed.fake_pg", "logging_tensor")
 """torch's own tests have 5 MB of helpers in the package; torch imports these few."""
+
+
+def serves_here() -> bool:
+    """Whether what is built here can serve. Without hivemind, as on Windows, it is a window to a worker elsewhere."""
+    return importlib.util.find_spec("hivemind") is not None
 
 
 def keeps_torch_module(module: str) -> bool:
