@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.environ[DATA_DIR_VARIABLE] = options.data_dir
     _set_up_logging(options.verbose)
     try:
-        return _run(options, parser)
+        return _run(options, sys.argv[1:] if arguments is None else arguments)
     except UserError as error:
         print(error, file=sys.stderr)
         return error.exit_code
@@ -56,14 +56,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return ExitCode.FAILURE
 
 
-def _run(options: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
+def _run(options: argparse.Namespace, arguments: Sequence[str]) -> int:
     match options.command:
         case None if options.no_gui:
             return _serve(options)
         case "worker":
             return _serve(options, waits_when_failed=True)
         case None:
-            parser.error("the desktop app is not part of this version: use --no-gui, demo or chat")
+            return _open_window(options, arguments)
         case "hardware":
             from volunteer.hardware import main as ask_driver
 
@@ -117,6 +117,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=importlib.metadata.version("petals-volunteer"))
     parser.add_argument("--no-gui", action="store_true", help="serve blocks in the foreground, with logs")
+    parser.add_argument("--hidden", action="store_true", help="start the app in the tray, as at login")
     _add_common(parser)
     serving = parser.add_argument_group("serving")
     _add_model(serving)
@@ -342,7 +343,7 @@ def _add_model(parser: Any) -> None:
 def _take_environment(parser: argparse.ArgumentParser) -> None:
     """Lets `VOLUNTEER_NUM_BLOCKS` and the like stand in for options that are not given."""
     for action in parser._actions:
-        if not action.option_strings or action.dest in ("help", "version", "no_gui", "data_dir"):
+        if not action.option_strings or action.dest in ("help", "version", "no_gui", "hidden", "data_dir"):
             continue
         text = os.environ.get(_ENVIRONMENT_PREFIX + action.dest.upper())
         if not text:
@@ -370,6 +371,20 @@ def _set_up_logging(verbose: bool) -> None:
 
 
 # Roles
+
+
+def _open_window(options: argparse.Namespace, arguments: Sequence[str]) -> int:
+    from volunteer.errors import Unavailable
+
+    try:
+        from gui.application import run
+    except ImportError as error:  # Qt loads libraries of the system, which a server may not have
+        raise Unavailable(
+            f"The window cannot be opened here ({error}): use `volunteer --no-gui` to serve, or try `volunteer demo`."
+        ) from error
+    # Options of serving are meant for the worker that the window starts.
+    worker_options = [argument for argument in arguments if argument != "--hidden"]
+    return run(default_data_dir(), hidden=options.hidden, worker_options=worker_options)
 
 
 def _serve(options: argparse.Namespace, *, waits_when_failed: bool = False) -> int:

@@ -38,6 +38,7 @@ from volunteer.hardware import Hardware
 from volunteer.logs import Redactor, last_records, logs_folder, own_redactor
 from volunteer.models.safetensors_index import PREFIX_BYTES, BadCheckpoint, TensorEntry, header_length, parse_header
 from volunteer.settings import parse_settings, settings_file
+from volunteer.whole_file import write_file
 
 DISTRIBUTION = "petals-volunteer"
 DETECTION_TIMEOUT_S = 10.0
@@ -555,16 +556,26 @@ def make_report(
     return Report(tuple((title, redactor.shareable(text)) for title, text in sections))
 
 
-def write_report(report: Report, path: Path) -> None:
-    """Raises ConfigurationError: the file cannot be written, or is there already."""
+def write_report(report: Report, path: Path, *, replace: bool = False) -> None:
+    """
+    Args:
+        replace: what is there already goes; whoever chose the name was asked.
+
+    Raises:
+        ConfigurationError: the file cannot be written, or is there and may not be replaced.
+    """
+    content = report.text.encode("utf-8", errors="backslashreplace")
     try:
+        if replace:
+            write_file(path, content, is_private=True)
+            return
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
         raise ConfigurationError(f"{path} is there already: choose another name for the report.") from None
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be written: {error.strerror}.") from error
-    with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file:
-        file.write(report.text)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
 
 
 def _known_secrets(data_dir: Path) -> Iterator[str]:

@@ -372,11 +372,11 @@ def _processor() -> Processor:
 
     logical_cores = psutil.cpu_count() or 1
     return Processor(
-        name=_processor_name(), physical_cores=psutil.cpu_count(logical=False), logical_cores=logical_cores
+        name=processor_name(), physical_cores=psutil.cpu_count(logical=False), logical_cores=logical_cores
     )
 
 
-def _processor_name() -> str:
+def processor_name() -> str:
     """As its maker calls it; `platform.processor()` knows only the architecture on most systems."""
     with suppress(OSError, subprocess.SubprocessError):
         if sys.platform == "win32":

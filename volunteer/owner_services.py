@@ -25,7 +25,7 @@ from volunteer.client.model import SwarmForCausalLM
 from volunteer.control.channel import Peer
 from volunteer.control.messages import ChatEvent, first_problem
 from volunteer.errors import ConfigurationError
-from volunteer.openai_api.key import load_or_create_key
+from volunteer.openai_api.key import KEY_FILE, load_or_create_key
 from volunteer.points.wallet import Wallet
 from volunteer.settings import EndpointSettings, model_name, peers_file
 from volunteer.swarm.peer_lists import PeerLists
@@ -33,7 +33,6 @@ from volunteer.swarm.swarm_key import SwarmKey
 from volunteer.swarm_model import open_swarm_model
 
 CONVERSATIONS_FILE = "conversations.sqlite"
-KEY_FILE = "endpoint.key"
 
 _to_json: TypeAdapter[Any] = TypeAdapter(Any)
 

@@ -96,9 +96,11 @@ def join_swarm(data_dir: Path, invitation: str) -> Invitation:
 
 
 def leave_swarm(data_dir: Path, name: str) -> None:
-    """Forgets the key. Raises ConfigurationError: there is no such swarm."""
-    load_swarm(data_dir, name)
-    swarm_file(data_dir, name).unlink(missing_ok=True)
+    """Forgets the key, whether it could be used or not. Raises ConfigurationError: there is no such swarm."""
+    file = swarm_file(data_dir, name)
+    if not file.exists():
+        load_swarm(data_dir, name)  # says which ones there are
+    file.unlink(missing_ok=True)
 
 
 def rekey_swarm(data_dir: Path, name: str) -> Invitation:

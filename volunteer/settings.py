@@ -153,6 +153,20 @@ class PointsSettings:
 
 
 @dataclass(frozen=True)
+class AppSettings:
+    """The window, and what it was told once."""
+
+    consented: bool = setting(False, "this computer may serve: the first run was gone through")
+    theme: str = setting("system", "light or dark, or as the desktop", choices=("system", "light", "dark"))
+    text_scale: float = setting(1.0, "size of the text beside the desktop's", least=0.8, most=2)
+    language: str | None = setting(None, "language of the window; none for that of the desktop")
+    close_button: str = setting("ask", "what closing the window does", choices=("ask", "tray", "quit"))
+    chat_notice_seen: bool = setting(False, "what a public swarm can read and change was explained")
+    notifications: bool = setting(True, "tell of what happens while the window is closed")
+    check_for_updates: bool = setting(False, "look for a newer version now and then")
+
+
+@dataclass(frozen=True)
 class Settings:
     """All that the owner chose. Values made in code are not checked; what is read or set by name is."""
 
@@ -161,6 +175,7 @@ class Settings:
     endpoint: EndpointSettings = EndpointSettings()
     swarm: SwarmSettings = SwarmSettings()
     points: PointsSettings = PointsSettings()
+    app: AppSettings = AppSettings()
 
 
 @dataclass(frozen=True)
@@ -180,7 +195,7 @@ def describe_settings() -> Iterator[SettingDescription]:
 
 def get_setting(settings: Settings, name: str) -> Any:
     """Raises ConfigurationError: there is no such setting."""
-    field = _find(name)
+    field = find_setting(name)
     return getattr(getattr(settings, field.group), field.key)
 
 
@@ -190,7 +205,7 @@ def get_setting_text(settings: Settings, name: str) -> str:
     Raises:
         ConfigurationError: there is no such setting.
     """
-    return _find(name).to_text(get_setting(settings, name))
+    return find_setting(name).to_text(get_setting(settings, name))
 
 
 def set_setting(settings: Settings, name: str, text: str) -> Settings:
@@ -199,7 +214,7 @@ def set_setting(settings: Settings, name: str, text: str) -> Settings:
     Raises:
         ConfigurationError: there is no such setting, or it does not take this.
     """
-    field = _find(name)
+    field = find_setting(name)
     try:
         value = field.from_text(text.strip())
     except ValueError as error:
@@ -209,7 +224,7 @@ def set_setting(settings: Settings, name: str, text: str) -> Settings:
 
 def reset_setting(settings: Settings, name: str) -> Settings:
     """Raises ConfigurationError: there is no such setting."""
-    field = _find(name)
+    field = find_setting(name)
     return _with(settings, field, field.default)
 
 
@@ -368,7 +383,8 @@ def _all_settings() -> Mapping[str, SettingField]:
     return types.MappingProxyType({field.name: field for field in fields})
 
 
-def _find(name: str) -> SettingField:
+def find_setting(name: str) -> SettingField:
+    """What it takes and what it is for. Raises ConfigurationError: there is no such setting."""
     fields = _all_settings()
     if name in fields:
         return fields[name]

@@ -1,4 +1,4 @@
-"""`volunteer swarm create`, `join`, `invite`, `rekey`, `leave` and `list`.
+"""`volunteer swarm create`, `join`, `invite`, `rekey`, `leave` and `list`, and the same for the window.
 
 They work on files, and tell a worker that runs. Looking at who serves what needs the swarm, and is elsewhere.
 """
@@ -50,59 +50,96 @@ def run_swarm_verb(
         ConfigurationError, CommandRefused.
     """
     if action == "list":
-        served = _served(data_dir)
+        served = served_swarm(data_dir)
         for each in swarm_names(data_dir):
             out(f"{each} (served)" if each == served else each)
         return ExitCode.OK
     if action == "join":
-        swarm = join_swarm(data_dir, _typed_in() if name in (None, "-") else str(name))
-        _serve(data_dir, swarm.name)
+        swarm = join(data_dir, _typed_in() if name in (None, "-") else str(name))
         out(f"This computer is a member of {swarm.name}, and the worker serves it. The invitation is as good as a key.")
         return ExitCode.OK
-    name = name or _served(data_dir)
+    name = name or served_swarm(data_dir)
     if name is None:
         raise ConfigurationError(f"Say which swarm: volunteer swarm {action} NAME.")
-    # Before anything changes: a worker that begins anew has no addresses for a while.
-    ways_in = _ways_in(data_dir, name)
     match action:
         case "create":
-            create_swarm(data_dir, name, model=model, revision=revision, dht_prefix=dht_prefix)
-            _stay_at_one_port(data_dir)
-            _serve(data_dir, name)
+            swarm = create(data_dir, name, model=model, revision=revision, dht_prefix=dht_prefix)
             out(f"{name} is there, and the worker serves it. Whoever has this invitation can join:")
         case "invite":
-            load_swarm(data_dir, name)
+            swarm = invite(data_dir, name)
         case "rekey":
-            rekey_swarm(data_dir, name)
-            ways_in = ways_in if load_settings(data_dir).settings.serving.host_maddrs else ()
-            if _served(data_dir) == name:
-                _serve(data_dir, name)
+            swarm = rekey(data_dir, name)
             out(f"{name} has a new key. Whoever does not get this invitation, and join with it, is no member any more:")
         case "leave":
-            leave_swarm(data_dir, name)
-            if _served(data_dir) == name:
-                change_setting(data_dir, _SERVED, None, out=_silent)
+            leave(data_dir, name)
             out(f"This computer has left {name} and forgotten its key.")
             return ExitCode.OK
         case _:
             raise ValueError(f"no action {action!r}")
-    _show(with_addresses(load_swarm(data_dir, name), ways_in), out)
+    _show(swarm, out)
     return ExitCode.OK
+
+
+def served_swarm(data_dir: Path) -> str | None:
+    """The private swarm that the worker serves; None where it serves the public one."""
+    return load_settings(data_dir).settings.serving.private_swarm
+
+
+def serve(data_dir: Path, name: str | None) -> None:
+    """A worker that runs begins anew with the key as it is in the file now; None is for the public swarm.
+
+    Raises:
+        ConfigurationError, CommandRefused.
+    """
+    change_setting(data_dir, _SERVED, name, out=_silent)
+
+
+def create(
+    data_dir: Path, name: str, *, model: str | None = None, revision: str | None = None, dht_prefix: str | None = None
+) -> Invitation:
+    """A new swarm, served from now on. Raises ConfigurationError, CommandRefused."""
+    # Before anything changes: a worker that begins anew has no addresses for a while.
+    ways_in = _ways_in(data_dir, name)
+    create_swarm(data_dir, name, model=model, revision=revision, dht_prefix=dht_prefix)
+    _stay_at_one_port(data_dir)
+    serve(data_dir, name)
+    return with_addresses(load_swarm(data_dir, name), ways_in)
+
+
+def join(data_dir: Path, invitation: str) -> Invitation:
+    """Its swarm is served from now on. Raises ConfigurationError, CommandRefused."""
+    swarm = join_swarm(data_dir, invitation)
+    serve(data_dir, swarm.name)
+    return swarm
+
+
+def invite(data_dir: Path, name: str) -> Invitation:
+    """With the addresses that a worker has in it now. Raises ConfigurationError."""
+    return with_addresses(load_swarm(data_dir, name), _ways_in(data_dir, name))
+
+
+def rekey(data_dir: Path, name: str) -> Invitation:
+    """The invitation with the new key; whoever does not get it is out. Raises ConfigurationError, CommandRefused."""
+    ways_in = _ways_in(data_dir, name)
+    rekey_swarm(data_dir, name)
+    settings = load_settings(data_dir).settings.serving
+    if settings.private_swarm == name:
+        serve(data_dir, name)
+    # At any free port, the worker that begins anew is not where it was.
+    return with_addresses(load_swarm(data_dir, name), ways_in if settings.host_maddrs else ())
+
+
+def leave(data_dir: Path, name: str) -> None:
+    """Forgets its key; where it was served, the public swarm is from now on. Raises ConfigurationError."""
+    leave_swarm(data_dir, name)
+    if served_swarm(data_dir) == name:
+        serve(data_dir, None)
 
 
 def _show(swarm: Invitation, out: Out) -> None:
     out(write_invitation(swarm))
     if not swarm.addresses:
         out(f"It has no address in it yet: start the worker, then `volunteer swarm invite {swarm.name}` gives another.")
-
-
-def _served(data_dir: Path) -> str | None:
-    return load_settings(data_dir).settings.serving.private_swarm
-
-
-def _serve(data_dir: Path, name: str) -> None:
-    """A worker that runs begins anew with the key as it is in the file now."""
-    change_setting(data_dir, _SERVED, name, out=_silent)
 
 
 def _stay_at_one_port(data_dir: Path) -> None:
@@ -113,7 +150,7 @@ def _stay_at_one_port(data_dir: Path) -> None:
 
 def _ways_in(data_dir: Path, name: str) -> tuple[str, ...]:
     """Where the worker listens, if it serves this swarm; loopback only where there is nothing else."""
-    worker = find_worker(data_dir) if _served(data_dir) == name else None
+    worker = find_worker(data_dir) if served_swarm(data_dir) == name else None
     maddrs = () if worker is None else worker.maddrs
     return tuple(address for address in maddrs if "/127.0.0.1/" not in address and "/::1/" not in address) or maddrs
 

@@ -7,20 +7,26 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import sqlite3
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from volunteer.errors import ConfigurationError, ExitCode, UserError
+from volunteer.sqlite_file import (
+    existing_files,
+    is_damage,
+    make_file,
+    primary_code,
+    put_aside,
+    statements,
+    transaction,
+    version_of,
+)
 
 logger = logging.getLogger(__name__)
 
 _BUSY_TIMEOUT_S = 5.0
-_COMPANIONS = ("", "-wal", "-shm")
-"""What SQLite keeps beside a file is named after it."""
 
 MIGRATIONS: tuple[str, ...] = (
     # Ids are never given twice (AUTOINCREMENT): a client that still holds the id of something deleted finds nothing.
@@ -109,35 +115,22 @@ def open_database(path: Path, *, migrations: Sequence[str] = MIGRATIONS) -> Open
         ConfigurationError: the file cannot be used, or a newer version of this program wrote it.
         StorageFull: the disk is full.
     """
-    put_aside = None
+    aside = None
     with storage_errors():
         try:
             connection = _open(path, migrations)
         except sqlite3.DatabaseError as error:
-            if not _is_damage(error):
+            if not is_damage(error):
                 raise
-            put_aside = _put_aside(path)
-            logger.warning("%s is damaged (%s) and was put aside as %s", path, error, put_aside)
+            aside = put_aside(path)
+            logger.warning("%s is damaged (%s) and was put aside as %s", path, error, aside)
             connection = _open(path, migrations)
         try:
             has_search_index = _has_search_index(connection)
         except BaseException:
             connection.close()
             raise
-    return OpenedDatabase(connection, has_search_index, put_aside)
-
-
-@contextlib.contextmanager
-def transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """All of it or nothing."""
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:  # SQLite ends some by itself, as when the disk is full
-            connection.execute("ROLLBACK")
-        raise
+    return OpenedDatabase(connection, has_search_index, aside)
 
 
 @contextlib.contextmanager
@@ -146,7 +139,7 @@ def storage_errors() -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        match _primary_code(error):
+        match primary_code(error):
             case sqlite3.SQLITE_FULL:
                 raise StorageFull("The disk is full: conversations cannot be saved until there is room.") from error
             case sqlite3.SQLITE_IOERR:
@@ -174,14 +167,13 @@ def make_search_index(connection: sqlite3.Connection) -> None:
     with transaction(connection):
         for trigger in _SEARCH_TRIGGERS:
             connection.execute(f"DROP TRIGGER IF EXISTS {trigger}")
-        for statement in _statements(_SEARCH_INDEX):
+        for statement in statements(_SEARCH_INDEX):
             connection.execute(statement)
 
 
 def _open(path: Path, migrations: Sequence[str]) -> sqlite3.Connection:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))  # SQLite itself would ask the umask
-    for companion in _existing_files(path):
+    make_file(path)
+    for companion in existing_files(path):
         companion.chmod(0o600)
     connection = sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
     try:
@@ -202,7 +194,7 @@ def _open(path: Path, migrations: Sequence[str]) -> sqlite3.Connection:
 
 def _migrate(connection: sqlite3.Connection, migrations: Sequence[str]) -> None:
     """Each step is a transaction with its own number, and foreign keys are not looked at before the end of each."""
-    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    version = version_of(connection)
     if version > len(migrations):
         raise ConfigurationError(
             f"The file of conversations was written by a newer version of this program (its format is {version}, "
@@ -241,43 +233,5 @@ def _has_search_index(connection: sqlite3.Connection) -> bool:
     return True
 
 
-def _statements(script: str) -> Iterator[str]:
-    """`executescript` would end the transaction that it is in."""
-    statement = ""
-    for line in script.splitlines(keepends=True):
-        statement += line
-        if sqlite3.complete_statement(statement):
-            yield statement
-            statement = ""
-
-
 class _Damaged(sqlite3.DatabaseError):
     sqlite_errorcode = sqlite3.SQLITE_CORRUPT
-
-
-def _is_damage(error: sqlite3.DatabaseError) -> bool:
-    return _primary_code(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-
-
-def _primary_code(error: sqlite3.Error) -> int:
-    """0 for errors that do not come from SQLite itself."""
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF
-
-
-def _put_aside(path: Path) -> Path:
-    stamp = time.strftime("%Y%m%d-%H%M%S")
-    aside = path.with_name(f"{path.stem}.damaged-{stamp}{path.suffix}")
-    number = 1
-    while aside.exists():
-        number += 1
-        aside = path.with_name(f"{path.stem}.damaged-{stamp}-{number}{path.suffix}")
-    for companion in _existing_files(path):
-        companion.replace(f"{aside}{companion.name.removeprefix(path.name)}")
-    return aside
-
-
-def _existing_files(path: Path) -> Iterator[Path]:
-    for suffix in _COMPANIONS:
-        companion = Path(f"{path}{suffix}")
-        if companion.exists():
-            yield companion

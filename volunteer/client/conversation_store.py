@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
-from volunteer.client.conversation_database import make_search_index, open_database, storage_errors, transaction
+from volunteer.client.conversation_database import make_search_index, open_database, storage_errors
 from volunteer.client.conversation_text import TooLong, checked_text, checked_title, excerpt, title_of, words_of
 from volunteer.client.conversation_values import (
     Branch,
@@ -29,6 +29,7 @@ from volunteer.client.conversation_values import (
 )
 from volunteer.client.routing import Hop
 from volunteer.errors import UserError
+from volunteer.sqlite_file import transaction
 
 _TRIGRAM = 3
 """Shorter words are not in the index of a search."""

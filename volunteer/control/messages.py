@@ -96,6 +96,13 @@ class SetSetting(Command):
     text: Text | None
 
 
+class GetHistory(Command):
+    """Done's result is a `History`; of samples, those after `since_s` (seconds since the epoch)."""
+
+    type: Literal["get_history"] = "get_history"
+    since_s: Seconds = 0.0
+
+
 class Topic(Message):
     """What a client wants to be told without asking again."""
 
@@ -103,6 +110,7 @@ class Topic(Message):
     swarm: bool = False
     logs: bool = False
     chats: bool = False
+    samples: bool = False
 
 
 class Subscribe(Command):
@@ -180,6 +188,9 @@ class Status(Message):
         blocks_reason: why those.
         last_request_s: seconds since the epoch.
         tokens_per_s: served, over the last seconds.
+        served_tokens_today: by the owner's calendar.
+        sent_bytes_per_s, received_bytes_per_s: by this machine over all its networks; 0 while it does not serve.
+        seen_by_others_s: when another peer last showed that it sees this one, seconds since the epoch.
     """
 
     state: State
@@ -199,8 +210,12 @@ class Status(Message):
     download: Download | None = None
     tokens_per_s: float = 0.0
     served_tokens: int = 0
+    served_tokens_today: int = 0
     served_sessions: int = 0
     open_sessions: int = 0
+    sent_bytes_per_s: float = 0.0
+    received_bytes_per_s: float = 0.0
+    seen_by_others_s: float | None = None
     last_request_s: float | None = None
     gpus: tuple[GpuReading, ...] = ()
     on_battery: bool | None = None
@@ -215,6 +230,63 @@ class Status(Message):
 class StatusChanged(Message):
     type: Literal["status"] = "status"
     status: Status
+
+
+class GpuSample(Message):
+    """What was measured of one GPU; None where it does not tell."""
+
+    used_bytes: int
+    temperature_c: int | None = None
+    power_w: float | None = None
+    utilisation_percent: int | None = None
+
+
+class Sample(Message):
+    """One point of the plots: rates are means over the time since the one before.
+
+    Attributes:
+        time_s: seconds since the epoch.
+        gpus: in the order of `Status.gpus`.
+    """
+
+    time_s: float
+    tokens_per_s: float = 0.0
+    open_sessions: int = 0
+    sent_bytes_per_s: float = 0.0
+    received_bytes_per_s: float = 0.0
+    gpus: tuple[GpuSample, ...] = ()
+
+
+class SampleTaken(Message):
+    type: Literal["sample"] = "sample"
+    sample: Sample
+
+
+class Day(Message):
+    """What one day came to, by the owner's calendar.
+
+    Attributes:
+        date: as in 2026-11-27.
+        serving_s: how long it was ready to serve.
+        sent_bytes, received_bytes: by this machine over all its networks, meanwhile.
+        earned, spent: points.
+    """
+
+    date: str
+    served_tokens: int = 0
+    served_sessions: int = 0
+    serving_s: float = 0.0
+    sent_bytes: int = 0
+    received_bytes: int = 0
+    earned: float = 0.0
+    spent: float = 0.0
+
+
+class History(Message):
+    """The last 24 hours in samples, the last year in days; oldest first, days on which nothing happened left out."""
+
+    samples: tuple[Sample, ...] = ()
+    days: tuple[Day, ...] = ()
 
 
 class SwarmServer(Message):
@@ -266,11 +338,11 @@ class ChatCommand(Command):
 
 
 AnyCommand = Annotated[
-    GetStatus | Pause | Resume | Finish | SetMode | Quit | SetSetting | Subscribe | ChatCommand,
+    GetStatus | GetHistory | Pause | Resume | Finish | SetMode | Quit | SetSetting | Subscribe | ChatCommand,
     Field(discriminator="type"),
 ]
 AnyReply = Annotated[
-    Welcome | Done | Refused | StatusChanged | SwarmChanged | LogLine | ChatEvent,
+    Welcome | Done | Refused | StatusChanged | SwarmChanged | SampleTaken | LogLine | ChatEvent,
     Field(discriminator="type"),
 ]
 Reply = Done | Refused

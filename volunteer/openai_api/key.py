@@ -10,7 +10,10 @@ import stat
 from pathlib import Path
 
 from volunteer.errors import ConfigurationError
+from volunteer.whole_file import write_file
 
+KEY_FILE = "endpoint.key"
+"""In the data folder."""
 _PREFIX = "sk-volunteer-"
 """Some programs refuse keys that do not begin like OpenAI's."""
 _RANDOM_BYTES = 32
@@ -26,7 +29,7 @@ def load_or_create_key(path: Path) -> str:
     """
     with contextlib.suppress(FileNotFoundError):
         return _load(path)
-    key = _PREFIX + secrets.token_urlsafe(_RANDOM_BYTES)
+    key = _new_key()
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
     descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -40,6 +43,26 @@ def load_or_create_key(path: Path) -> str:
     finally:
         beside.unlink()
     return key
+
+
+def renew_key(path: Path) -> str:
+    """Puts a new key in the place of whatever is there; an endpoint that is open goes by the old one until it is
+    opened again.
+
+    Raises:
+        ConfigurationError: the file cannot be written.
+    """
+    key = _new_key()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_file(path, f"{key}\n".encode("ascii"), is_private=True)
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be written: {error.strerror}.") from error
+    return key
+
+
+def _new_key() -> str:
+    return _PREFIX + secrets.token_urlsafe(_RANDOM_BYTES)
 
 
 def _load(path: Path) -> str:

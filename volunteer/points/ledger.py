@@ -17,7 +17,7 @@ from typing import IO
 from volunteer.points import audit, totals
 from volunteer.points.balances import Balance
 from volunteer.points.identity import Identity
-from volunteer.points.ledger_file import OWN, open_ledger_file, read_ledger_file, storage_errors, transaction
+from volunteer.points.ledger_file import OWN, open_ledger_file, read_ledger_file, storage_errors
 from volunteer.points.receipts import (
     NO_PREVIOUS,
     BadReceipt,
@@ -35,6 +35,7 @@ from volunteer.points.receipts import (
     parse_countersignature,
 )
 from volunteer.points.totals import PointsSummary, Total
+from volunteer.sqlite_file import transaction
 
 
 class AlreadySettled(BadReceipt):

@@ -13,14 +13,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from volunteer.errors import ConfigurationError, ExitCode, UserError
+from volunteer.sqlite_file import existing_files, make_file, primary_code, statements, transaction, version_of
 
 LEDGER_FILE = "ledger.sqlite"
 """In the data folder."""
 OWN = 1
 """Row of this peer's own account in `peer`."""
 _BUSY_TIMEOUT_S = 10.0
-_COMPANIONS = ("", "-wal", "-shm")
-_DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _VERSION = 1
 
 _SCHEMA = """
@@ -113,8 +112,7 @@ def open_ledger_file(path: Path, *, peer_id: str, public_key: bytes) -> sqlite3.
         LedgerDamaged, LedgerFailed.
     """
     with storage_errors(path):
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))  # SQLite itself would ask the umask
+        make_file(path)
         connection = _connect(path)
         try:
             connection.execute("PRAGMA journal_mode = WAL")
@@ -122,8 +120,8 @@ def open_ledger_file(path: Path, *, peer_id: str, public_key: bytes) -> sqlite3.
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA foreign_keys = ON")
             with transaction(connection):
-                if _version(connection) == 0:
-                    for statement in _statements(_SCHEMA):
+                if version_of(connection) == 0:
+                    for statement in statements(_SCHEMA):
                         connection.execute(statement)
                     connection.execute("INSERT INTO peer VALUES (?, ?, ?)", (OWN, peer_id, public_key))
                     connection.execute(f"PRAGMA user_version = {_VERSION}")
@@ -153,33 +151,19 @@ def read_ledger_file(path: Path) -> Iterator[sqlite3.Connection]:
 
 
 @contextlib.contextmanager
-def transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """All of it or nothing; other processes that write wait."""
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:  # SQLite ends some by itself, as when the disk is full
-            connection.execute("ROLLBACK")
-        raise
-
-
-@contextlib.contextmanager
 def storage_errors(path: Path) -> Iterator[None]:
     """What the owner can act on as a `UserError`; other errors of SQLite are ours."""
     try:
         yield
     except sqlite3.Error as error:
-        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        match code:
+        match primary_code(error):
             case sqlite3.SQLITE_FULL:
                 raise LedgerFailed("The disk is full: no receipt can be saved until there is room.") from error
             case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
                 raise LedgerFailed(f"Another program keeps {path} to itself.") from error
             case sqlite3.SQLITE_IOERR:
                 raise LedgerFailed(f"{path} cannot be read or written: {error}.") from error
-            case code if code in _DAMAGE:
+            case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
                 raise LedgerDamaged(
                     f"{path} is damaged. Put a copy back that is not older than the last receipt, or move it away "
                     "together with identity.key to begin anew."
@@ -197,14 +181,13 @@ def own_peer_id(connection: sqlite3.Connection) -> str:
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    for companion in _COMPANIONS:
-        file = Path(f"{path}{companion}")
-        if os.name == "posix" and file.exists() and file.stat().st_mode & 0o077:
+    for file in existing_files(path):
+        if os.name == "posix" and file.stat().st_mode & 0o077:
             raise ConfigurationError(f"{file} can be read by other users; run chmod 600 on it.")
     connection = sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
     try:
         connection.row_factory = sqlite3.Row
-        if _version(connection) > _VERSION:
+        if version_of(connection) > _VERSION:
             raise ConfigurationError(
                 f"{path} was written by a newer version of this program. Update the program, or move the file away."
             )
@@ -212,18 +195,3 @@ def _connect(path: Path) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
-
-
-def _version(connection: sqlite3.Connection) -> int:
-    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
-    return version
-
-
-def _statements(script: str) -> Iterator[str]:
-    """`executescript` would end the transaction that it is in."""
-    statement = ""
-    for line in script.splitlines(keepends=True):
-        statement += line
-        if sqlite3.complete_statement(statement):
-            yield statement
-            statement = ""

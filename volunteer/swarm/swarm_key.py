@@ -28,7 +28,7 @@ SWARM_ID_BYTES = 8
 MAX_INVITATION_LENGTH = 8192
 MAX_ADDRESSES, MAX_ADDRESS_LENGTH = 16, 300
 _MAX_TEXT = 256
-_SCHEME = "petals-volunteer://"
+INVITATION_SCHEME = "petals-volunteer://"
 """The log takes out whatever follows it (`volunteer/logs.py`)."""
 _VERSION = 1
 _CHECKSUM_BYTES = 8
@@ -149,7 +149,7 @@ def write_invitation(invitation: Invitation) -> str:
         list(invitation.addresses),
     ]
     content = bytes((_VERSION,)) + msgpack.packb(fields, use_bin_type=True)
-    return _SCHEME + base64.urlsafe_b64encode(content + _checksum(content)).rstrip(b"=").decode()
+    return INVITATION_SCHEME + base64.urlsafe_b64encode(content + _checksum(content)).rstrip(b"=").decode()
 
 
 def read_invitation(text: str) -> Invitation:
@@ -161,9 +161,9 @@ def read_invitation(text: str) -> Invitation:
     if len(text) > MAX_INVITATION_LENGTH:
         raise BadInvitation("This is too long for an invitation.")
     word = "".join(text.split())
-    if not word.startswith(_SCHEME):
-        raise BadInvitation(f"This is no invitation; one begins with {_SCHEME}")
-    content = _decoded(word.removeprefix(_SCHEME))
+    if not word.startswith(INVITATION_SCHEME):
+        raise BadInvitation(f"This is no invitation; one begins with {INVITATION_SCHEME}")
+    content = _decoded(word.removeprefix(INVITATION_SCHEME))
     if content[0] != _VERSION:
         raise BadInvitation("This invitation was made by another version of the program; update this one, or that.")
     try:

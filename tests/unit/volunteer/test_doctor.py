@@ -518,6 +518,8 @@ def test_a_report_is_its_owners_and_replaces_no_file(data_dir: Path, tmp_path: P
         write_report(make_report(data_dir, []), path)
     with pytest.raises(ConfigurationError, match="cannot be written"):
         write_report(make_report(data_dir, []), tmp_path / "none" / "report.txt")
+    write_report(make_report(data_dir, []), path, replace=True)
+    assert "== Checks" in path.read_text() and path.stat().st_mode & 0o777 == 0o600
 
 
 def test_damaged_settings_do_not_keep_a_report_from_being_made(data_dir: Path) -> None:

@@ -7,11 +7,14 @@ from pathlib import Path
 import pytest
 
 from volunteer.cli import main
+from volunteer.control.lifecycle import State
+from volunteer.control.messages import Status
 from volunteer.errors import ConfigurationError, ExitCode
 from volunteer.logs import Redactor
 from volunteer.private_swarms import (
     create_swarm,
     join_swarm,
+    leave_swarm,
     load_swarm,
     rekey_swarm,
     save_swarm,
@@ -20,6 +23,7 @@ from volunteer.private_swarms import (
 )
 from volunteer.settings import Settings, load_settings, set_setting, settings_file
 from volunteer.swarm.swarm_key import read_invitation, write_invitation
+from volunteer.swarm_verbs import create, invite, join, leave, rekey, serve, served_swarm
 from volunteer.worker import serve_options
 
 ADDRESS = "/ip4/192.0.2.7/tcp/31330/p2p/12D3KooWQ2VQXsX6Sk3hJJx6Y2Jv8kTnYx5jUuWcJ8c8hVhQmJ4n"
@@ -99,6 +103,8 @@ def test_a_damaged_file_is_told(tmp_path: Path, content: str) -> None:
     swarm_file(tmp_path, "lab").write_text(content)
     with pytest.raises(ConfigurationError, match="cannot be used"):
         load_swarm(tmp_path, "lab")
+    leave_swarm(tmp_path, "lab")
+    assert not swarm_file(tmp_path, "lab").exists()
 
 
 def test_a_worker_serves_the_swarm_that_is_named(tmp_path: Path) -> None:
@@ -124,3 +130,19 @@ def test_nothing_of_an_invitation_is_logged(tmp_path: Path) -> None:
     word = write_invitation(create_swarm(tmp_path, "lab", model=None, revision=None, dht_prefix=None))
     for text in (f"argv: swarm join {word}", f'"{word}"', f"{word}\nnext", f"swarm_key={word[30:70]}"):
         assert word[30:70] not in Redactor().without_secrets(text)
+
+
+def test_the_window_gets_invitations_as_values(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = create(tmp_path / "first", "lab", model="some/model")
+    assert served_swarm(tmp_path / "first") == "lab" and made.model == "some/model"
+    joined = join(tmp_path / "second", write_invitation(made))
+    assert joined == made and served_swarm(tmp_path / "second") == "lab"
+    serve(tmp_path / "second", None)
+    assert served_swarm(tmp_path / "second") is None
+    running = Status(state=State.SERVING, maddrs=("/ip4/127.0.0.1/tcp/1/p2p/x", ADDRESS))
+    monkeypatch.setattr("volunteer.swarm_verbs.find_worker", lambda _: running)
+    assert invite(tmp_path / "first", "lab").addresses == (ADDRESS,)
+    renewed = rekey(tmp_path / "first", "lab")
+    assert renewed.addresses == (ADDRESS,) and renewed.key != made.key
+    leave(tmp_path / "first", "lab")
+    assert served_swarm(tmp_path / "first") is None

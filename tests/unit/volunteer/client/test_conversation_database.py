@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from volunteer import sqlite_file
 from volunteer.client import conversation_database
 from volunteer.client.conversation_database import MIGRATIONS, StorageFailed, open_database, storage_errors
 from volunteer.client.conversation_store import ConversationStore
@@ -118,7 +119,7 @@ def test_a_damaged_file_is_put_aside(tmp_path: Path, damage: str) -> None:
 
 
 def test_two_damaged_files_of_the_same_second_are_both_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(conversation_database.time, "strftime", lambda format: "20261125-120000")
+    monkeypatch.setattr(sqlite_file.time, "strftime", lambda format: "20261125-120000")
     path = tmp_path / "c.sqlite"
     for _ in range(2):
         path.write_bytes(b"no database" * 100)

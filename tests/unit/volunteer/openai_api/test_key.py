@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from volunteer.errors import ConfigurationError
-from volunteer.openai_api.key import load_or_create_key
+from volunteer.openai_api.key import load_or_create_key, renew_key
 
 
 def test_a_key_is_made_once_for_its_owner_alone(tmp_path: Path) -> None:
@@ -46,3 +46,17 @@ def test_programs_that_start_at_once_agree_on_a_key(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
         keys = set(pool.map(lambda _: load_or_create_key(path), range(32)))
     assert len(keys) == 1
+
+
+def test_a_renewed_key_takes_the_place_of_what_was_there(tmp_path: Path) -> None:
+    path = tmp_path / "data" / "api.key"
+    first = renew_key(path)
+    path.chmod(0o644)
+    second = renew_key(path)
+    assert second != first and load_or_create_key(path) == second
+
+
+def test_a_key_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    (tmp_path / "data").write_text("a file where the folder would be")
+    with pytest.raises(ConfigurationError, match="cannot be written"):
+        renew_key(tmp_path / "data" / "api.key")

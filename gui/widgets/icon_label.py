@@ -1,0 +1,27 @@
+"""An icon that stands in a page; it says nothing that the words beside it do not say."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QRect, QSize
+from PySide6.QtGui import QPainter, QPaintEvent
+from PySide6.QtWidgets import QWidget
+
+from gui.icons import icon
+
+
+class IconLabel(QWidget):
+    """Follows the theme by itself."""
+
+    def __init__(self, name: str, color: str = "text", size: int = 20, parent: QWidget | None = None):
+        super().__init__(parent)
+        self.setFixedSize(QSize(size, size))
+        self.set_icon(name, color)
+
+    def set_icon(self, name: str, color: str = "text") -> None:
+        self._icon = icon(name, color)
+        self.update()
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        painter = QPainter(self)
+        self._icon.paint(painter, QRect(0, 0, self.width(), self.height()))
+        painter.end()

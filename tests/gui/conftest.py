@@ -1,0 +1,56 @@
+"""Widgets are tested offscreen, wherever the tests run, in English and in the light theme."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+
+import pytest
+from PySide6.QtCore import QLocale
+from PySide6.QtWidgets import QApplication
+
+from gui import theme
+
+if TYPE_CHECKING:
+    from fake_link import FakeLink
+
+
+def _import_beside(name: str) -> ModuleType:
+    # By its path: with --import-mode=importlib no folder of tests is on sys.path. Tests then import it by its name.
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+        if spec is None or spec.loader is None:
+            raise ImportError(name)
+        sys.modules[name] = module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+    return sys.modules[name]
+
+
+_fake_link = _import_beside("fake_link")
+_import_beside("played_worker")
+
+
+@pytest.fixture(autouse=True)
+def light_theme(request: pytest.FixtureRequest) -> None:
+    if {"qtbot", "qapp"} & set(request.fixturenames):
+        app = request.getfixturevalue("qapp")
+        assert isinstance(app, QApplication)
+        theme.apply(app, "light", 1.0)
+
+
+@pytest.fixture(autouse=True)
+def english() -> None:
+    QLocale.setDefault(QLocale(QLocale.Language.English, QLocale.Country.UnitedStates))
+
+
+@pytest.fixture
+def link(qapp: QApplication, tmp_path: Path) -> FakeLink:
+    """Connected to a worker that a test speaks for."""
+    made: FakeLink = _fake_link.FakeLink(tmp_path)
+    return made

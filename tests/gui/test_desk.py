@@ -1,0 +1,214 @@
+"""Window, tray and worker together: a real link to a process that plays the worker."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import played_worker
+import psutil
+import pytest
+from PySide6.QtWidgets import QApplication, QLabel, QWidget
+from pytestqt.qtbot import QtBot
+
+from gui.desk import Desk
+from gui.main_window import PagesView
+from gui.widgets.close_question import CloseChoice, CloseQuestion
+from gui.widgets.goodbye import Goodbye
+from gui.widgets.tray import Tray
+from gui.widgets.worker_banner import WorkerBanner
+from gui.worker_link import Connection
+from gui.workspace import Workspace
+from volunteer.control.channel import Place
+from volunteer.control.lifecycle import State
+from volunteer.settings import AppSettings, Settings, load_settings, save_settings
+
+MakeDesk = Callable[..., Desk]
+
+
+class Page(QLabel):
+    pass
+
+
+def page(_: Workspace) -> QWidget:
+    return Page("page")
+
+
+@pytest.fixture
+def make_desk(qtbot: QtBot, qapp: QApplication, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeDesk]:
+    """Makes a desk whose pages are empty and whose worker is played; quits it in the end."""
+    for name in ("_home_page", "_chat_page", "_swarm_page", "_history_page", "_settings_page"):
+        monkeypatch.setattr(Workspace, name, page)
+    monkeypatch.setattr(Tray, "is_there", staticmethod(lambda: True))
+    made: list[Desk] = []
+
+    def make(*, hidden: bool = False, lingers_s: float = 0.0, **app: object) -> Desk:
+        settings = Settings(app=AppSettings(**({"consented": True, "theme": "light"} | app)))  # type: ignore[arg-type]
+        save_settings(tmp_path, settings)
+        desk = Desk(qapp, tmp_path, settings, played_worker.command(tmp_path, lingers_s))
+        made.append(desk)
+        desk.open(hidden=hidden)
+        return desk
+
+    yield make
+    for desk in made:
+        over: list[bool] = []
+        desk.over.connect(lambda over=over: over.append(True))
+        if desk.window.isVisible() or desk.workspace.link.connection is not Connection.ENDED:
+            desk.quit()
+            desk.quit()
+            qtbot.waitUntil(lambda over=over: bool(over), timeout=20_000)
+        desk.deleteLater()
+
+
+def serving(qtbot: QtBot, desk: Desk) -> int:
+    """Waits until the worker serves; its process."""
+    qtbot.waitUntil(
+        lambda: desk.workspace.worker.status is not None and desk.workspace.worker.status.state is State.SERVING,
+        timeout=20_000,
+    )
+    return Place.read(desk.workspace.link.data_dir).pid
+
+
+def banner(desk: Desk) -> WorkerBanner:
+    view = desk.window.view
+    assert view is not None
+    (found,) = view.findChildren(WorkerBanner)
+    return found
+
+
+def test_after_consent_the_worker_is_started_and_looked_at(qtbot: QtBot, make_desk: MakeDesk) -> None:
+    desk = make_desk()
+    serving(qtbot, desk)
+    assert isinstance(desk.window.view, PagesView)
+    assert desk.tray is not None
+    assert desk.tray.reason.text() == "Serving blocks 12–15 of bloom"
+
+
+def test_a_hidden_start_shows_no_window_and_serves(qtbot: QtBot, make_desk: MakeDesk) -> None:
+    desk = make_desk(hidden=True)
+    serving(qtbot, desk)
+    assert not desk.window.isVisible()
+    desk.come_to_front("token")
+    assert desk.window.isVisible()
+    assert os.environ.pop("XDG_ACTIVATION_TOKEN") == "token"
+
+
+def test_pausing_in_the_tray_pauses_the_worker(qtbot: QtBot, make_desk: MakeDesk) -> None:
+    desk = make_desk()
+    serving(qtbot, desk)
+    assert desk.tray is not None
+    desk.tray.pause.trigger()
+    qtbot.waitUntil(lambda: desk.workspace.worker.word == "Paused")
+    desk.tray.resume.trigger()
+    qtbot.waitUntil(lambda: desk.workspace.worker.word == "Serving")
+
+
+def test_quitting_ends_the_worker_and_leaves_nothing(qtbot: QtBot, make_desk: MakeDesk) -> None:
+    desk = make_desk()
+    pid = serving(qtbot, desk)
+    with qtbot.waitSignal(desk.over, timeout=20_000):
+        desk.quit()
+        assert not desk.window.isVisible()
+    assert not psutil.pid_exists(pid)
+
+
+def test_quitting_before_the_worker_answers_leaves_nothing_either(qtbot: QtBot, make_desk: MakeDesk) -> None:
+    desk = make_desk()
+    qtbot.waitUntil(lambda: bool(children()))
+    with qtbot.waitSignal(desk.over, timeout=30_000):
+        desk.quit()
+    assert not children()
+
+
+def children() -> list[psutil.Process]:
+    return [
+        child
+        for child in psutil.Process().children()
+        if child.status() != psutil.STATUS_ZOMBIE and "played_worker" in " ".join(child.cmdline())
+    ]
+
+
+def test_a_goodbye_that_takes_long_can_be_cut_short(qtbot: QtBot, make_desk: MakeDesk) -> None:
+    desk = make_desk(lingers_s=600)
+    pid = serving(qtbot, desk)
+    with qtbot.waitSignal(desk.over, timeout=20_000):
+        desk.quit()
+        (goodbye,) = (each for each in QApplication.topLevelWidgets() if isinstance(each, Goodbye))
+        qtbot.waitUntil(goodbye.isVisible)
+        qtbot.waitUntil(lambda: not listens(desk))
+        goodbye.now.click()
+    assert not psutil.pid_exists(pid)
+
+
+def listens(desk: Desk) -> bool:
+    return (desk.workspace.link.data_dir / "control.json").exists()
+
+
+def test_a_crash_is_told_in_a_banner_and_mended(qtbot: QtBot, make_desk: MakeDesk) -> None:
+    desk = make_desk()
+    pid = serving(qtbot, desk)
+    os.kill(pid, signal.SIGKILL)
+    qtbot.waitUntil(lambda: banner(desk).isVisible())
+    assert banner(desk).text.text().startswith("The worker ended with signal 9.")
+    qtbot.waitUntil(lambda: desk.workspace.worker.word == "Serving", timeout=20_000)
+    assert banner(desk).text.text() == "The worker ended with signal 9. It was started again."
+
+
+def test_closing_asks_once_and_remembers_the_answer(qtbot: QtBot, make_desk: MakeDesk, tmp_path: Path) -> None:
+    desk = make_desk()
+    serving(qtbot, desk)
+    desk.window.close()
+    (question,) = desk.window.findChildren(CloseQuestion)
+    assert question.isVisible() and desk.window.isVisible()
+    desk.workspace.link.connection = Connection.STARTING  # the file is changed then, which the played worker does not
+    question.to_tray.click()
+    assert not desk.window.isVisible()
+    qtbot.waitUntil(lambda: desk.workspace.settings.settings.app.close_button == CloseChoice.TRAY)
+    assert load_settings(tmp_path).settings.app.close_button == "tray"
+    desk.come_to_front()
+    desk.window.close()
+    assert not desk.window.isVisible()
+
+
+def test_escape_leaves_the_window_open_and_the_question_unanswered(qtbot: QtBot, make_desk: MakeDesk) -> None:
+    desk = make_desk()
+    serving(qtbot, desk)
+    desk.window.close()
+    (question,) = desk.window.findChildren(CloseQuestion)
+    question.reject()
+    assert desk.window.isVisible()
+    assert desk.workspace.settings.settings.app.close_button == "ask"
+
+
+def test_closing_quits_where_there_is_no_tray(
+    qtbot: QtBot, make_desk: MakeDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = make_desk()
+    pid = serving(qtbot, desk)
+    monkeypatch.setattr(Tray, "is_there", staticmethod(lambda: False))
+    with qtbot.waitSignal(desk.over, timeout=20_000):
+        desk.window.close()
+    assert not psutil.pid_exists(pid)
+
+
+def test_the_page_that_was_looked_at_last_is_there_again(qtbot: QtBot, make_desk: MakeDesk) -> None:
+    desk = make_desk()
+    view = desk.window.view
+    assert isinstance(view, PagesView)
+    view.show_page("swarm")
+    again = make_desk().window.view
+    assert isinstance(again, PagesView)
+    marked = [item.text() for item in again.rail.findChildren(QWidget) if getattr(item, "isChecked", bool)()]
+    assert marked == ["Swarm"]
+
+
+def test_another_theme_is_worn_at_once(qtbot: QtBot, make_desk: MakeDesk) -> None:
+    from gui import theme
+
+    desk = make_desk()
+    desk.workspace.link.connection = Connection.STARTING
+    desk.workspace.settings.set("app.theme", "dark")
+    qtbot.waitUntil(lambda: theme.current().name == "dark")
