@@ -38,7 +38,7 @@ _BAD_CONFIGURATION = 78
 _ALREADY_RUNNING = 97
 _VERBS = (
     *("demo", "chat", "swarm", "gpus", "bench", "status", "pause", "resume", "finish", "mode", "quit", "config"),
-    *("blocks", "points", "service", "logs", "doctor", "completion", "update-check"),
+    *("blocks", "points", "service", "logs", "doctor", "completion", "update-check", "connect", "bridge"),
 )
 
 
@@ -229,6 +229,11 @@ def update_check(built: Built) -> str:
     return said.strip()
 
 
+def what_it_cannot_do_is_said(built: Built) -> None:
+    for words in (("--no-gui",), ("demo",), ("chat", _QUESTION)):
+        built.run(*words, code=_BAD_CONFIGURATION)
+
+
 def practice(built: Built) -> str:
     said = built.run("demo", timeout_s=_START_TIMEOUT_S)
     expect(_ANSWER in said, f"Practice mode answered:\n{said}")
@@ -257,6 +262,7 @@ def serving(built: Built) -> str:
             answer = _ask_endpoint(port, "chat/completions", body, built)
             expect(_ANSWER in answer, f"The endpoint answered: {answer}")
         _pause_and_resume(built, worker)
+        _look_from_elsewhere(built)
         built.run("logs", "-n", "5")
         built.run("blocks", "verify")
         built.run("finish")
@@ -267,6 +273,16 @@ def serving(built: Built) -> str:
         code = worker.wait()
     expect(code == 0, f"The worker ended with {code} when it was told to quit.")
     return next(line for line in said.splitlines() if _ANSWER in line)
+
+
+def _look_from_elsewhere(built: Built) -> None:
+    """As from another computer, but for the network between."""
+    here = ("--data-dir", str(built.data_dir.with_name("elsewhere")))
+    bridge = [str(built.program), "--data-dir", str(built.data_dir), "bridge"]
+    expect("Serving blocks" in built.run(*here, "connect", *bridge), "The worker is not seen through the bridge.")
+    expect("Serving blocks" in built.run(*here, "status"), "The worker is not seen through the bridge again.")
+    built.run(*here, "connect", "--here")
+    built.run(*here, "status", code=_NOT_RUNNING)
 
 
 def _pause_and_resume(built: Built, worker: Worker) -> None:
@@ -365,7 +381,15 @@ STEPS: tuple[Callable[[Built], str | None], ...] = (
     bench,
     no_process_is_left,
 )
-WITHOUT_SERVING = (version, help_of_every_verb, settings, completion, update_check, no_process_is_left)
+WITHOUT_SERVING = (
+    version,
+    help_of_every_verb,
+    settings,
+    completion,
+    update_check,
+    what_it_cannot_do_is_said,
+    no_process_is_left,
+)
 """What there is on Windows."""
 
 
@@ -374,7 +398,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("folder", type=Path, help="the program's folder")
     options = parser.parse_args(arguments)
     failed = 0
-    steps = WITHOUT_SERVING if os.name == "nt" else STEPS
+    steps = STEPS if any(options.folder.glob("*/hivemind")) else WITHOUT_SERVING
     with tempfile.TemporaryDirectory(prefix="volunteer-smoke-") as scratch:
         built = Built(options.folder.resolve(), Path(scratch) / "data")
         for step in steps:
