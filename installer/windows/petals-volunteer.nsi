@@ -125,14 +125,10 @@ Function un.onInit
   StrCpy $DeletesTheRest ${BST_UNCHECKED}
 FunctionEnd
 
-; A program that runs cannot be replaced. Its worker is asked to say goodbye; its window is for the owner to close.
-!macro DefineEndProgram PREFIX
-Function ${PREFIX}EndProgram
-  ${If} ${FileExists} "$INSTDIR\${COMMAND_PROGRAM}"
-    DetailPrint "Asking the worker to end"
-    nsExec::Exec /TIMEOUT=60000 '"$INSTDIR\${COMMAND_PROGRAM}" quit'
-    Pop $0
-  ${EndIf}
+; A program that runs cannot be replaced. Its window is for the owner to close; a worker is not here, and `volunteer quit`
+; would end the one elsewhere.
+!macro DefineCheckNotRunning PREFIX
+Function ${PREFIX}CheckNotRunning
   ${Do}
     StrCpy $1 0
     Push "$INSTDIR\${WINDOW_PROGRAM}"
@@ -164,8 +160,8 @@ Function ${PREFIX}CountIfInUse
   Pop $2
 FunctionEnd
 !macroend
-!insertmacro DefineEndProgram ""
-!insertmacro DefineEndProgram "un."
+!insertmacro DefineCheckNotRunning ""
+!insertmacro DefineCheckNotRunning "un."
 
 ; Takes away what an installer of ours has put into the folder, and nothing else that may be there.
 !macro RemoveProgram
@@ -179,7 +175,7 @@ FunctionEnd
 Section "${NAME}" Program
   SectionIn RO
   ${If} ${FileExists} "$INSTDIR\${UNINSTALLER}"
-    Call EndProgram
+    Call CheckNotRunning
     !insertmacro RemoveProgram
   ${ElseIf} ${FileExists} "$INSTDIR\_internal\*.*"
     MessageBox MB_ICONSTOP|MB_OK "Another program is in $INSTDIR. Choose another folder." /SD IDOK
@@ -269,7 +265,7 @@ Function un.DeleteData
 FunctionEnd
 
 Section "Uninstall"
-  Call un.EndProgram
+  Call un.CheckNotRunning
   !insertmacro RemoveProgram
   Delete "$SMPROGRAMS\${NAME}.lnk"
   DeleteRegKey HKCU "${APP_PATH_KEY}"
