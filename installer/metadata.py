@@ -42,7 +42,7 @@ def keeps_metadata(destination: str, source: Path, work_dir: Path) -> bool:
     """
     folder, _, name = destination.rpartition("/")
     if not folder.endswith(".dist-info"):
-        return ".dist-info/" not in destination
+        return ".dist-info/" not in destination and ".egg-info/" not in destination
     is_own = folder.startswith(PROJECT.replace("-", "_") + "-")
     return name == "METADATA" and (not is_own or source.is_relative_to(work_dir))
 

@@ -97,52 +97,21 @@ _KEPT_QT_PLUGINS = (
 )
 """Platform themes for GTK and plugins for OpenGL would drag in libraries of the system; the window paints by itself."""
 
-_SYSTEM_LIBRARIES = (
-    # Of every Linux: the C library of the system is the one to use, and the C++ one must be at least as new as what
-    # graphics drivers want, which an older one from here would keep from loading.
-    "libc.so*",
-    "libgcc_s.so*",
-    "libstdc++.so*",
-    # Of every desktop: they talk to its servers and read its configuration. The package declares those Qt needs.
-    "libX*.so*",
-    "libxcb*.so*",
-    "libxkbcommon*.so*",
-    "libwayland-*.so*",
-    "libEGL.so*",
-    "libGL*.so*",
-    "libOpenGL.so*",
-    "libdrm.so*",
-    "libgbm.so*",
-    "libdbus-1.so*",
-    "libfontconfig.so*",
-    "libfreetype.so*",
-    "libglib-2.0.so*",
-    "libgthread-2.0.so*",
-    "libgmodule-2.0.so*",
-    "libgobject-2.0.so*",
-    "libgio-2.0.so*",
-    "libICE.so*",
-    "libSM.so*",
-    "libsystemd.so*",
-    # What those are made of.
-    "libbrotli*.so*",
-    "libbsd.so*",
-    "libcap.so*",
-    "libgcrypt.so*",
-    "libgpg-error.so*",
-    "liblz4.so*",
-    "libmd.so*",
-    "libpcre2-8.so*",
-    "libpng16.so*",
-    "libexpat.so*",
-    "libselinux.so*",
-    "libmount.so*",
-    "libblkid.so*",
-    "libzstd.so*",
+_FROM_LINUX = (
+    "libbz2.so*",
+    "libcrypto.so*",
+    "libffi.so*",
+    "libgomp.so*",
+    "liblzma.so*",
+    "libpython3*.so*",
+    "libsqlite3.so*",
+    "libssl.so*",
+    "libuuid.so*",
+    "libz.so*",
 )
-
-_CUDA_OF_SYSTEM = ("libcuda*.so*", "libcublas*.so*", "libcudnn*.so*", "libnv*.so*", "libnccl*.so*")
-"""What PyInstaller finds on a machine with CUDA and bitsandbytes' libraries; a torch with CUDA brings its own."""
+"""What Python's own modules and bitsandbytes ask for. All other libraries are those of the user's system: the C and C++
+ones, which must be as new as graphics drivers want, and those of the desktop, which talk to its servers. The package
+declares them; PyInstaller would take along what this machine happens to have."""
 
 _LEFT_OUT_FILES = (
     "torch/test/*",
@@ -158,6 +127,8 @@ _LEFT_OUT_FILES = (
     "PySide6/translations/*",
     "PySide6/Qt/translations/*",
     "PySide6/Qt/qml/*",
+    # For computers without a desktop, which have no use for a window.
+    "PySide6/Qt/lib/libQt6EglF*",
     "*/tests/*",
 )
 
@@ -212,10 +183,12 @@ def keeps_file(destination: str, cuda: str | None) -> bool:
         return any(fnmatch.fnmatchcase(plugin, pattern) for pattern in _KEPT_QT_PLUGINS)
     if name.startswith("libbitsandbytes_"):
         return _keeps_bitsandbytes(name, cuda)
-    is_from_system = "/" not in destination  # PyInstaller puts libraries of wheels where the wheel has them
-    if not is_from_system:
-        return True
-    return not any(fnmatch.fnmatchcase(name, pattern) for pattern in (*_SYSTEM_LIBRARIES, *_CUDA_OF_SYSTEM))
+    return not _is_linux_library(destination) or any(fnmatch.fnmatchcase(name, pattern) for pattern in _FROM_LINUX)
+
+
+def _is_linux_library(destination: str) -> bool:
+    """PyInstaller lays libraries of wheels where the wheel has them, and those of the system beside Python's."""
+    return "/" not in destination and destination.startswith("lib") and ".so" in destination
 
 
 def _keeps_bitsandbytes(name: str, cuda: str | None) -> bool:

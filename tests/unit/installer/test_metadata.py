@@ -42,5 +42,6 @@ def test_notes_on_this_machine_stay_out(tmp_path: Path) -> None:
     assert not keeps_metadata(f"{own}/METADATA", Path("/elsewhere") / own / "METADATA", tmp_path)
     assert not keeps_metadata("torch-2.dist-info/direct_url.json", Path("/elsewhere/direct_url.json"), tmp_path)
     assert not keeps_metadata("torch-2.dist-info/licenses/LICENSE", Path("/elsewhere/LICENSE"), tmp_path)
+    assert not keeps_metadata("petals_volunteer.egg-info/PKG-INFO", Path("/elsewhere/PKG-INFO"), tmp_path)
     assert keeps_metadata("torch-2.dist-info/METADATA", Path("/elsewhere/METADATA"), tmp_path)
     assert keeps_metadata("libssl.so.3", Path("/usr/lib/libssl.so.3"), tmp_path)

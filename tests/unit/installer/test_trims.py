@@ -43,6 +43,7 @@ def test_bitsandbytes_brings_the_library_of_torchs_cuda_alone() -> None:
 def test_libraries_of_the_system_stay_out_and_those_of_wheels_go_in() -> None:
     assert not keeps_file("libstdc++.so.6", None)
     assert not keeps_file("libxcb-cursor.so.0", None)
+    assert not keeps_file("libcudart.so.13", "13.0")
     assert keeps_file("libssl.so.3", None)
     assert keeps_file("numpy.libs/libgfortran-040039e1.so.5.0.0", None)
     assert keeps_file("torch/lib/libgomp.so.1", None)
