@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from PySide6.QtCore import QObject, QSettings, QTimer, Signal
+from PySide6.QtGui import QKeySequence, QShortcut
 from PySide6.QtWidgets import QApplication, QWidget
 
 from gui.appearance import Appearance
@@ -57,6 +58,8 @@ class Desk(QObject):
         self._goodbye: Goodbye | None = None
         self.window = MainWindow(self._memory)
         self.window.close_wanted.connect(self._close)
+        QShortcut(QKeySequence(QKeySequence.StandardKey.Quit), self.window).activated.connect(self.quit)
+        QShortcut(QKeySequence(QKeySequence.StandardKey.Close), self.window).activated.connect(self.window.close)
         self._own = Workspace(WorkerLink(data_dir, self, command=command), settings, self)
         self._own.settings.changed.connect(self._settings_changed)
         self._updates = UpdatesViewModel(self._own.link, self._own.settings, self)
@@ -140,6 +143,7 @@ class Desk(QObject):
         self.tray.quit_wanted.connect(self.quit)
         notices = Notices(self._shown.worker, self._wants_notices, time.monotonic, self.tray)
         notices.noticed.connect(self.tray.notify)
+        self.window.setWindowTitle(self.tr("Practice mode") if self._practice is not None else "Petals Volunteer")
         self.window.show_view(self._view())
 
     def _view(self) -> QWidget:
@@ -152,7 +156,7 @@ class Desk(QObject):
             banners.insert(0, self._practice_banner())
         view = PagesView(self._shown.entries(), self._shown.worker, banners)
         view.shown.connect(lambda key: self._memory.setValue("window/page", key))
-        self._shown.page_wanted.connect(view.show_page)
+        self._shown.page_wanted.connect(view.show_part)
         view.shown.connect(lambda key: banner.page_tells_all(key == "home"))
         view.show_page(view.known(str(self._memory.value("window/page"))))
         view.rail.focus()

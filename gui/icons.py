@@ -66,12 +66,11 @@ class _StrokeEngine(QIconEngine):
 
 @functools.lru_cache(_KEPT_PIXMAPS)
 def _drawn(name: str, color: str, width_px: int) -> QPixmap:
+    strokes = QSvgRenderer(QByteArray(_source(name).replace("currentColor", color).encode()))
     drawn = QPixmap(width_px, width_px)
     drawn.fill(Qt.GlobalColor.transparent)
     painter = QPainter(drawn)
-    QSvgRenderer(QByteArray(_source(name).replace("currentColor", color).encode())).render(
-        painter, QRectF(0, 0, width_px, width_px)
-    )
+    strokes.render(painter, QRectF(0, 0, width_px, width_px))
     painter.end()
     return drawn
 

@@ -18,6 +18,8 @@ def available() -> tuple[str, ...]:
 
 def own_name(code: str) -> str:
     """Of a language, in itself: Deutsch."""
+    if code == _SOURCE:
+        return "English"  # to QLocale it is American
     name = QLocale(code).nativeLanguageName()
     return name[:1].upper() + name[1:]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 from PySide6.QtCore import QByteArray, QEvent, QObject, QSettings, Qt, Signal
 from PySide6.QtGui import QCloseEvent
@@ -24,6 +25,13 @@ class PageEntry:
 
     place: Place
     build: Callable[[], QWidget]
+
+
+@runtime_checkable
+class PageOfParts(Protocol):
+    """A page that shows one of its parts at a time, each by a key."""
+
+    def show_section(self, key: str) -> None: ...
 
 
 class MainWindow(QMainWindow):
@@ -122,6 +130,13 @@ class PagesView(QWidget):
         self.rail.show_place(key)
         self._stack.setCurrentWidget(page)
         self.shown.emit(key)
+
+    def show_part(self, key: str, part: str) -> None:
+        """Shows the page, and of it a part."""
+        self.show_page(key)
+        page = self.page(key)
+        if isinstance(page, PageOfParts):
+            page.show_section(part)
 
     def page(self, key: str) -> QWidget:
         if key not in self._pages:

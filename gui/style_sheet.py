@@ -137,6 +137,12 @@ QAbstractItemView::item:focus { border: 1px solid $accent; }
 QFrame#Card QTableView { border-color: transparent; }
 QFrame#Card QTableView:focus { border-color: $accent; }
 QHeaderView, QHeaderView:focus { background: $surface; border: none; border-radius: 0; }
+QListWidget#SectionList { background: transparent; border: none; }
+QListWidget#SectionList::item { padding: 7px 10px; color: $secondary; border-radius: 6px; }
+QListWidget#SectionList::item:selected { color: $text; }
+QTableView#ScheduleGrid, QTableView#ScheduleGrid:focus { background: transparent; border: none; }
+QAbstractScrollArea::corner { background: transparent; border: none; }
+QTableCornerButton::section { background: transparent; border: none; }
 QHeaderView::section { background: $surface; color: $secondary; border: none; border-bottom: 1px solid $border;
     padding: 6px 11px; }
 

@@ -136,7 +136,8 @@ class WorkerLink(QObject):
 
     def hurry_worker(self) -> None:
         """Ends the worker at once, for whoever does not want to wait for its goodbye."""
-        self._loop.call_soon_threadsafe(self._side.hurry)
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._side.hurry)
 
     def close(self) -> None:
         """Ends the thread. A worker that runs goes on: `quit_worker` first where it should not."""
@@ -189,7 +190,10 @@ class WorkerLink(QObject):
             self._loop.call_soon_threadsafe(self._loop.call_later, _BATCH_S, self._woken.emit)
 
     def _do(self, work: Coroutine[Any, Any, None]) -> None:
-        self._loop.call_soon_threadsafe(self._begin, work)
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._begin, work)
+        else:
+            work.close()  # nobody is there any more to hear the answer
 
     # In the loop's thread.
 

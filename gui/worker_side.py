@@ -17,6 +17,7 @@ from typing import Any
 import psutil
 
 from volunteer.control.channel import ControlClient, follow
+from volunteer.control.lifecycle import State
 from volunteer.control.messages import Command, LogLine, Message, StatusChanged, Subscribe, SwarmChanged, Topic
 from volunteer.control.supervisor import Ended, News, Running, Supervisor, Waiting, quit_worker
 from volunteer.errors import UserError
@@ -27,6 +28,7 @@ _LAST_ACTS_S = 10.0
 """For a worker to end its process once it has said goodbye."""
 _POLL_S = 0.05
 NO_WORKER = "No worker is running."
+ENDED_UNEXPECTEDLY = "The worker ended unexpectedly."
 
 logger = logging.getLogger(__name__)
 
@@ -101,10 +103,14 @@ class WorkerSide:
         self._tasks: list[asyncio.Task[None]] = []
         self._wants_logs = False
         self._process: psutil.Process | None = None
+        self._crash: str | None = None
+        """Why the worker has to be started again, until it answers."""
+        self._last_state: State | None = None
 
     async def start(self) -> None:
         """Keeps a worker running from now on, until it is told to end or fails again and again."""
         await self._let_go()
+        self._crash = None
         self._tasks = [asyncio.create_task(self._supervise()), asyncio.create_task(self._talk())]
 
     async def send(self, command: Command, done: Callable[[Any], None], refused: Callable[[str], None]) -> None:
@@ -172,7 +178,10 @@ class WorkerSide:
         match news:
             case Running(pid=pid):
                 self._process = _process(pid)
+                if self._crash is not None:
+                    self._post(Became(Connection.RESTARTING, self._crash))
             case Waiting(delay_s=delay_s, reason=reason):
+                self._crash = reason
                 self._post(Became(Connection.RESTARTING, reason, delay_s))
             case Ended(reason=reason):
                 self._end(Became(Connection.GAVE_UP if reason else Connection.ENDED, reason or ""))
@@ -188,6 +197,7 @@ class WorkerSide:
         forwarding = asyncio.create_task(self._forward(events))
         self._client = client
         self._process = _process(client.welcome.pid)
+        self._crash = self._last_state = None
         try:
             self._post(Became(Connection.CONNECTED))
             with contextlib.suppress(UserError):
@@ -197,12 +207,25 @@ class WorkerSide:
             self._client = None
             forwarding.cancel()
             while not events.empty():  # its last words
-                self._post(events.get_nowait())
-        self._post(Became(Connection.STARTING))
+                self._tell(events.get_nowait())
+        self._note_loss()
+
+    def _note_loss(self) -> None:
+        """The worker is gone. If that was not meant and nobody has told why, this is all that is known for now."""
+        if self._last_state is State.STOPPED:
+            self._post(Became(Connection.STARTING))
+        elif self._crash is None:
+            self._crash = ENDED_UNEXPECTEDLY
+            self._post(Became(Connection.RESTARTING, self._crash))
 
     async def _forward(self, events: asyncio.Queue[Message]) -> None:
         while True:
-            self._post(await events.get())
+            self._tell(await events.get())
+
+    def _tell(self, message: Message) -> None:
+        if isinstance(message, StatusChanged):
+            self._last_state = message.status.state
+        self._post(message)
 
     def _wanted(self) -> Subscribe:
         return Subscribe(topics=Topic(status=True, swarm=True, chats=True, samples=True, logs=self._wants_logs))

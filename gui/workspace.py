@@ -21,6 +21,7 @@ from gui.worker_link import WorkerLink
 from volunteer.settings import Settings
 
 if TYPE_CHECKING:
+    from gui.viewmodels.first_run import FirstRunViewModel
     from gui.viewmodels.history import HistoryViewModel
     from gui.widgets.first_run import FirstRun
 
@@ -31,10 +32,10 @@ class Workspace(QObject):
         settings: of the worker, as the window begins with them.
 
     Signals:
-        page_wanted: one page leads to another, named by its key.
+        page_wanted: one page leads to another, named by its key, and to a part of that.
     """
 
-    page_wanted = Signal(str)
+    page_wanted = Signal(str, str)
 
     def __init__(self, link: WorkerLink, settings: Settings, parent: QObject | None):
         super().__init__(parent)
@@ -56,10 +57,16 @@ class Workspace(QObject):
 
     def first_run(self) -> FirstRun:
         """What is shown before this computer may serve."""
-        from gui.viewmodels.first_run import FirstRunViewModel
         from gui.widgets.first_run import FirstRun
 
-        return FirstRun(FirstRunViewModel(self.link, self.settings, self))
+        return FirstRun(self._first_run)
+
+    @cached_property
+    def _first_run(self) -> FirstRunViewModel:
+        """Kept: who comes back from practice mode, or to another language, finds what was chosen."""
+        from gui.viewmodels.first_run import FirstRunViewModel
+
+        return FirstRunViewModel(self.link, self.settings, self)
 
     @cached_property
     def _history(self) -> HistoryViewModel:
@@ -78,9 +85,9 @@ class Workspace(QObject):
         from gui.viewmodels.conversations import ConversationsViewModel
         from gui.widgets.chat.chat_page import ChatPage
 
-        chat = ChatViewModel(self.link, self.worker, self.settings, self)
+        chat = ChatViewModel(self.link, self.worker, self.settings, self.swarm, self)
         page = ChatPage(chat, ConversationsViewModel(self.link, self))
-        page.model_wanted.connect(lambda: self.page_wanted.emit("settings"))
+        page.model_wanted.connect(lambda: self.page_wanted.emit("settings", "serving"))
         return page
 
     def _swarm_page(self) -> QWidget:

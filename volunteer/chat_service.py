@@ -18,13 +18,14 @@ from typing import Any, Generic, Protocol, Self, TypeVar
 from volunteer.client.answer_events import (
     AnswerBegan,
     AnswerEnded,
+    AnswerRoute,
     ConversationChanged,
     GrowingText,
     NoticeKind,
     Subscription,
     Watchers,
 )
-from volunteer.client.chat import Answer, Sampling
+from volunteer.client.chat import Answer, Progress, Sampling
 from volunteer.client.context_window import Fitted, Messages, fit
 from volunteer.client.conversation_export import to_markdown
 from volunteer.client.conversation_store import ConversationStore
@@ -50,7 +51,7 @@ _QuestionT = TypeVar("_QuestionT")
 _QuestionT_contra = TypeVar("_QuestionT_contra", contravariant=True)
 
 FLUSH_S = 0.5
-"""How often an answer that grows is saved: what a crash may cost."""
+"""How often an answer that grows is saved, and where it is computed is told: what a crash may cost."""
 STOP_GRACE_S = 2.0
 """An answer that is stopped may finish its token, for its figures; after that it is left to end unseen."""
 MAX_CONTEXT_TOKENS = 8192
@@ -90,7 +91,12 @@ class Answering(Protocol[_QuestionT_contra]):
     async def chat(self) -> PromptMaker: ...
 
     async def answer(
-        self, question: _QuestionT_contra, *, on_text: Callable[[str], None], stop: threading.Event
+        self,
+        question: _QuestionT_contra,
+        *,
+        on_text: Callable[[str], None],
+        on_started: Callable[[Callable[[], Progress]], None],
+        stop: threading.Event,
     ) -> Answer: ...
 
 
@@ -115,6 +121,8 @@ class _Growing:
     """It has an outcome, everybody was told, and the conversation is free."""
     stop: threading.Event = field(default_factory=threading.Event)
     asking: asyncio.Task[None] | None = None
+    look: Callable[[], Progress] = Progress
+    """How far it has come."""
     saved_length: int = 0
     note: str = ""
     is_stopped: bool = False
@@ -127,6 +135,9 @@ class _Growing:
     @property
     def message_id(self) -> int:
         return self.exchange.answer.id
+
+    def start(self, look: Callable[[], Progress]) -> None:
+        self.look = look
 
     def end(self, state: State, note: str = "", figures: Figures = _NO_FIGURES) -> None:
         """The first outcome is the one; no text is added after it."""
@@ -392,6 +403,7 @@ class ChatService(Generic[_QuestionT]):
             answer = await self._answering.answer(
                 self._make_question(fitted.messages, sampling),
                 on_text=lambda piece: self._grow(growing, piece),
+                on_started=growing.start,
                 stop=growing.stop,
             )
         except UserError as error:
@@ -428,6 +440,20 @@ class ChatService(Generic[_QuestionT]):
             self._watchers.notice(growing.watched, NoticeKind.ROUTE, "")
             self._watchers.grow(growing.watched, well_formed(piece))
 
+    def _tell_route(self, growing: _Growing) -> None:
+        progress = growing.look()
+        if not progress.route or growing.outcome.done():
+            return
+        route = AnswerRoute(
+            growing.conversation_id,
+            growing.message_id,
+            progress.route,
+            progress.tokens,
+            progress.tokens_per_s,
+            progress.first_token_s,
+        )
+        self._watchers.route(growing.watched, route)
+
     def _note_route(self, text: str) -> None:
         for growing in self._growing.values():
             self._watchers.notice(growing.watched, NoticeKind.ROUTE, text)
@@ -439,6 +465,7 @@ class ChatService(Generic[_QuestionT]):
         with claim:
             while not growing.outcome.done():
                 await asyncio.wait({growing.outcome}, timeout=self._flush_s)
+                self._tell_route(growing)
                 await self._save_piece(growing)
             if growing.asking is not None:
                 growing.asking.cancel()  # if it has not ended by itself

@@ -78,6 +78,8 @@ def _run(options: argparse.Namespace, arguments: Sequence[str]) -> int:
             return _swarm(options)
         case "gpus":
             return _gpus(options)
+        case "forecast":
+            return _forecast(options)
         case "status":
             return _status(options)
         case "pause" | "resume" | "finish" | "quit" | "mode":
@@ -172,12 +174,15 @@ def _parser() -> argparse.ArgumentParser:
     swarm.add_argument("--json", action="store_true")
     gpus = commands.add_parser("gpus", help="what this machine could serve with")
     gpus.add_argument("--json", action="store_true")
+    foresee = commands.add_parser("forecast", help="what this machine could hold of which model, and what that costs")
+    foresee.add_argument("--model", help="Hub name (default: all that are known)")
+    foresee.add_argument("--json", action="store_true")
     bench = _add_bench(commands)
     # How a supervisor starts this program: as --no-gui, but what its owner can mend is waited for.
     worker = commands.add_parser("worker")
     # How `volunteer.hardware` asks a driver in a process that may crash, where there is no Python to start.
     commands.add_parser("hardware")
-    for command in (demo, chat, swarm, gpus, bench, worker, *_add_verbs(commands)):
+    for command in (demo, chat, swarm, gpus, foresee, bench, worker, *_add_verbs(commands)):
         _add_common(command, suppress=True)
     _take_environment(parser)
     for command in (chat, swarm):
@@ -917,6 +922,12 @@ def _completion(options: argparse.Namespace) -> int:
 
 def _print(text: str) -> None:
     print(text, flush=True)
+
+
+def _forecast(options: argparse.Namespace) -> int:
+    from volunteer.forecast_verb import show_forecast
+
+    return show_forecast(default_data_dir(), options.model, as_json=options.json, out=print)
 
 
 def _gpus(options: argparse.Namespace) -> int:

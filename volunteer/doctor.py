@@ -354,7 +354,7 @@ def _clock(hub_date: Future[float | None] | None) -> _Finding:
     if time.time() < installed.stat().st_mtime - 86400:
         return State.BAD, "The clock is behind: it shows a time before this program was installed.", "Set the clock."
     if hub_date is None:
-        raise _CannotTell("Whether the clock is right cannot be told without asking others (--online).")
+        raise _CannotTell("Whether the clock is right cannot be told without asking others.")
     ahead_s = None if hub_date.exception() else hub_date.result()
     if ahead_s is None:
         raise _CannotTell("Whether the clock is right cannot be told: the Hub does not tell the time.")

@@ -118,3 +118,32 @@ class Stopped(Event):
     name = "stopped"
     served_tokens: int
     served_sessions: int
+
+
+def log_text(event: Event) -> str | None:
+    """The line of the log for it; None where it is not worth one.
+
+    Why a pause began is left out: which programs its owner runs is nobody else's business, and logs are passed on.
+    """
+    match event:
+        case Listening(peer_id=peer_id, maddrs=maddrs):
+            return f"Listening as {peer_id} at {', '.join(maddrs)}"
+        case Entered(phase=phase):
+            return f"Now {phase}"
+        case Planned(model=model, blocks=(start, end), num_blocks=num_blocks, reason=reason):
+            return f"Chose blocks {start}-{end - 1} of the {num_blocks} of {model}, {reason}"
+        case SteppedDown(blocks=(start, end), reason=reason):
+            return f"Trying blocks {start}-{end - 1} instead. {reason}"
+        case Download(done_bytes=done, total_bytes=total) if done == total:
+            return f"All {total / 1e6:.0f} MB of these blocks are on the disk"
+        case Ready(model=model, blocks=(start, end)):
+            return f"Serving blocks {start}-{end - 1} of {model}"
+        case Reachable(reach=reach, advice=advice):
+            return f"Others reach this server: {reach}. {advice}".rstrip()
+        case Paused():
+            return "Paused: out of the swarm, and its memory given back"
+        case Resumed():
+            return "The pause is over"
+        case Stopped(served_tokens=tokens, served_sessions=sessions):
+            return f"Said goodbye, after {tokens} tokens in {sessions} sessions"
+    return None

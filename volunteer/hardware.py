@@ -371,9 +371,7 @@ def _processor() -> Processor:
     import psutil
 
     logical_cores = psutil.cpu_count() or 1
-    return Processor(
-        name=processor_name(), physical_cores=psutil.cpu_count(logical=False), logical_cores=logical_cores
-    )
+    return Processor(name=processor_name(), physical_cores=psutil.cpu_count(logical=False), logical_cores=logical_cores)
 
 
 def processor_name() -> str:

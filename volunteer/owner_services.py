@@ -30,6 +30,7 @@ from volunteer.points.wallet import Wallet
 from volunteer.settings import EndpointSettings, model_name, peers_file
 from volunteer.swarm.peer_lists import PeerLists
 from volunteer.swarm.swarm_key import SwarmKey
+from volunteer.swarm.traffic import Traffic
 from volunteer.swarm_model import open_swarm_model
 
 CONVERSATIONS_FILE = "conversations.sqlite"
@@ -73,6 +74,8 @@ class OwnerServices:
         self._points_offered = points_offered
         self._swarm = swarm
         self._on_owner = on_owner
+        self.traffic = Traffic()
+        """Of the owner's own questions."""
         self._answering = Answering(self._open_chat)
         self._conversations = Conversations(data_dir / CONVERSATIONS_FILE)
         self.chats = ChatService(
@@ -150,6 +153,7 @@ class OwnerServices:
         servers = model.connection.servers
         servers.peers = swarm.peers
         servers.on_no_route = self.chats.note_route
+        servers.node.traffic = self.traffic
         self._on_owner(servers.node.peer_id)
         return Chat(model, load_tokenizer(opened.checkpoint.folder))
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from volunteer.block_memory import KV_TOKENS_PER_BLOCK
 from volunteer.control.lifecycle import Phase
 from volunteer.errors import ConfigurationError, UserError
 from volunteer.events import Download, Entered, Event, Listening, Planned, Reachable, Ready, SteppedDown
@@ -36,7 +37,7 @@ from volunteer.server.gpu import PinnedTransfer, compiled
 from volunteer.server.handler import BlockService
 from volunteer.server.killed_while_loading import loading, most_blocks
 from volunteer.server.kv_cache import PAGE_TOKENS, pages_of
-from volunteer.server.planning import KV_TOKENS_PER_BLOCK, Format, choose_format, max_session_tokens, plan_blocks
+from volunteer.server.planning import Format, choose_format, max_session_tokens, plan_blocks
 from volunteer.server.push import Push
 from volunteer.server.reachability import Reach
 from volunteer.server.scheduler import Scheduler
@@ -183,6 +184,7 @@ async def serve(
     served = served or Served()
     async with SwarmNode(node_options) as node, ComputeThread() as compute:
         node.admits = lambda caller: caller == served.owner or options.peers.may_knock(caller)
+        node.traffic = served.traffic
         on_event(Listening(node.peer_id, tuple(await node.maddrs())))
         plan = await plan_blocks(
             node,
@@ -273,6 +275,7 @@ class _Stay:
             may_move=self.balancer is not None,
             on_reach=lambda reach, advice: self.on_event(Reachable(reach.value, advice)),
             on_servers=self.on_servers,
+            on_seen=self.served.note_seen,
         )
         try:
             await announcer.joining()

@@ -17,6 +17,12 @@ _COMPANIONS = ("", "-wal", "-shm")
 _DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
+class Damaged(sqlite3.DatabaseError):
+    """For what a check has found, as SQLite says it of what it stumbles over."""
+
+    sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+
+
 def make_file(path: Path) -> None:
     """Makes it, and its folder, for the owner's eyes alone if it is missing: SQLite itself would ask the umask."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

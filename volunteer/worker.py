@@ -7,23 +7,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import dataclasses
-import gc
 import importlib.metadata
 import logging
 import os
 import signal
-import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import filelock
-import psutil
 import torch
 
+from volunteer.activity import SAMPLE_EVERY_S, Activity
 from volunteer.control import lifecycle as machine
 from volunteer.control.channel import ControlServer, Peer
 from volunteer.control.lifecycle import Leaving, Lifecycle, Mode, Phase, Step, next_step
@@ -34,14 +30,16 @@ from volunteer.control.messages import (
     Done,
     Download,
     Finish,
+    GetHistory,
     GetStatus,
     GpuReading,
     LogLine,
     Pause,
-    Points,
     Quit,
     Refused,
     Resume,
+    Sample,
+    SampleTaken,
     SetMode,
     SetSetting,
     Status,
@@ -52,13 +50,27 @@ from volunteer.control.messages import (
 )
 from volunteer.control.readings import Machine, current_moment
 from volunteer.control.wish_file import load_wish, save_wish
+from volunteer.done_work import DoneWork
 from volunteer.errors import ExitCode, UserError
 from volunteer.events import Download as DownloadEvent
-from volunteer.events import Entered, Event, Failed, Listening, Paused, Planned, Reachable, Ready, Resumed, Stopped
+from volunteer.events import (
+    Entered,
+    Event,
+    Failed,
+    Listening,
+    Paused,
+    Planned,
+    Reachable,
+    Ready,
+    Resumed,
+    SteppedDown,
+    Stopped,
+    log_text,
+)
 from volunteer.logs import LogMemory, LogRecord, logging_to_files
 from volunteer.models.embedded import EMBEDDED_MODEL
+from volunteer.own_process import allow_open_files, free_memory, only_worker, stand_back
 from volunteer.owner_services import OwnerServices, Swarm
-from volunteer.points.totals import points_of
 from volunteer.points.wallet import Wallet
 from volunteer.private_swarms import load_swarm
 from volunteer.server.admission import Served
@@ -70,8 +82,6 @@ from volunteer.swarm.records import ServerInfo
 _DRAIN_S: dict[Leaving, float | None] = {Leaving.FINISH: None, Leaving.QUIT: 20.0, Leaving.NOW: 0.0}
 _TICK_S = 1.0
 _LIMITS_S = 5.0
-_RATE_S = 10.0
-"""Served tokens a second are those of so long."""
 _OPEN_FILES = 8192
 _MAX_SERVERS = 10_000
 """Of the swarm, told to a client."""
@@ -79,12 +89,6 @@ _UNSENT_LINES = 1000
 """Of the log, for one client."""
 
 logger = logging.getLogger(__name__)
-
-
-class AlreadyRunning(UserError):
-    """One data folder has one worker."""
-
-    exit_code = ExitCode.ALREADY_RUNNING
 
 
 async def run_worker(
@@ -97,13 +101,26 @@ async def run_worker(
         waits_when_failed: a failure that only the owner can mend leaves the process there, to be asked and told to
             go on. Otherwise each failure ends it.
     """
-    _allow_open_files(_OPEN_FILES)
+    allow_open_files(_OPEN_FILES)
     try:
-        with _only_worker(data_dir), logging_to_files(data_dir) as log:
-            return await Worker(data_dir, chosen, on_event, log, waits_when_failed=waits_when_failed).run()
+        with only_worker(data_dir), logging_to_files(data_dir) as log:
+            kept = _written_down(on_event)
+            return await Worker(data_dir, chosen, kept, log, waits_when_failed=waits_when_failed).run()
     except UserError as error:
         on_event(Failed(str(error)))
         return error.exit_code
+
+
+def _written_down(on_event: OnEvent) -> OnEvent:
+    """Tells events on, and has those that are worth it in the log: who looks later finds what went before."""
+
+    def note(event: Event) -> None:
+        text = log_text(event)
+        if text is not None:
+            logger.log(logging.WARNING if isinstance(event, SteppedDown) else logging.INFO, "%s", text)
+        on_event(event)
+
+    return note
 
 
 class Worker:
@@ -148,7 +165,7 @@ class Worker:
         self._signal: int | None = None
         self._interrupts = 0
         self._was_paused = False
-        self._rate = Rate()
+        self._done = DoneWork(Activity(data_dir), self._served, self._owner.traffic, self._wallet)
         self._told: Status | None = None
         self._servers: SwarmChanged | None = None
         self._control = ControlServer(data_dir, self._answer)
@@ -167,18 +184,22 @@ class Worker:
         stand_back(self._settings.limits.nice)
         async with contextlib.AsyncExitStack() as stack:
             stack.enter_context(self._wallet)
+            await stack.enter_async_context(self._done)
             await stack.enter_async_context(self._owner)
             await stack.enter_async_context(self._control)
             await self._open_endpoint()
             await self._look_at_limits()
-            watching = asyncio.create_task(self._watch_limits())
+            await self._look_at_points()
+            watching = [asyncio.create_task(self._watch_limits()), asyncio.create_task(self._watch_activity())]
             try:
                 await self._follow_lifecycle()
             finally:
-                watching.cancel()
+                for task in watching:
+                    task.cancel()
                 if self._stay is not None:
                     self._stay.cancel()
                     await asyncio.wait((self._stay,))
+                await self._take_sample()
         self._on_event(Stopped(self._served.tokens, self._served.sessions))
         if self._error is not None and self._signal is None:
             raise self._error
@@ -230,22 +251,6 @@ class Worker:
             except Exception:  # the next look may succeed, and a worker without limits must not go unnoticed
                 logger.exception("The limits could not be looked at")
 
-    async def _look_at_points(self) -> None:
-        ledger = self._wallet.ledger
-        if ledger is None:
-            return
-        summary = await asyncio.to_thread(ledger.points)
-        points = Points(
-            today=points_of(summary.earned_today),
-            total=points_of(summary.earned_total),
-            pending=points_of(summary.pending),
-            spent_today=points_of(summary.spent_today),
-            spent=points_of(summary.spent_total),
-        )
-        if points != self._status.points:
-            self._status = self._status.model_copy(update={"points": points})
-            self._changed.set()
-
     async def _look_at_limits(self) -> None:
         limits = self._settings.limits
         is_serving = self._lifecycle.phase is not None
@@ -268,6 +273,28 @@ class Worker:
             if options != self._options:
                 self._options = options
                 self._change(machine.outdated(self._lifecycle))
+
+    # What was done
+
+    async def _watch_activity(self) -> None:
+        while True:
+            await asyncio.sleep(SAMPLE_EVERY_S)
+            try:
+                sample = await self._take_sample()
+                self._control.publish(SampleTaken(sample=sample), lambda topics: topics.samples)
+            except Exception:  # a plot with a hole must not end the worker
+                logger.exception("What was done could not be noted")
+
+    async def _take_sample(self) -> Sample:
+        # While it is away nobody reads the GPUs, which may sleep.
+        gpus = self._readings.gpus or () if self._lifecycle.phase is not None else ()
+        return await self._done.take_sample(gpus, is_serving=self._lifecycle.phase is Phase.SERVING)
+
+    async def _look_at_points(self) -> None:
+        points = await self._done.points()
+        if points is not None and points != self._status.points:
+            self._status = self._status.model_copy(update={"points": points})
+            self._changed.set()
 
     # The owner's own questions
 
@@ -297,6 +324,7 @@ class Worker:
     def _start_stay(self) -> None:
         self._leave = Leave()
         self._error = None
+        self._served.seen_at = None
         self._change(machine.started(self._lifecycle))
         self._stay = asyncio.create_task(
             serve(self._options, self._leave, self._note, self._served, self._note_servers, self._wallet)
@@ -318,6 +346,7 @@ class Worker:
         failure = None
         if isinstance(error, UserError):
             self._error, failure = error, str(error)
+            logger.warning("Serving ended: %s", failure)
         elif error is not None:
             logger.error("The worker failed", exc_info=error)
             self._error = UserError("The worker has met a problem of its own; its log tells more.")
@@ -338,6 +367,7 @@ class Worker:
             case Planned(model=model, blocks=blocks, num_blocks=num_blocks, reason=reason):
                 changes = {"model": model, "blocks": blocks, "num_blocks": num_blocks, "blocks_reason": reason}
             case DownloadEvent(done_bytes=done, total_bytes=total, bytes_per_s=rate, eta_s=eta_s):
+                self._done.note_download(done, is_over=done == total)
                 progress = Download(done_bytes=done, total_bytes=total, bytes_per_s=rate, eta_s=eta_s)
                 changes = {"download": None if done == total else progress}
             case Reachable(reach=reach, advice=advice):
@@ -384,10 +414,9 @@ class Worker:
 
     def status(self) -> Status:
         """As it is now."""
-        now, served = self._lifecycle, self._served
-        last = served.last_request_at
+        now = self._lifecycle
         is_gone = now.phase is None
-        changes: dict[str, object] = {
+        changes: dict[str, object] = self._done.status() | {
             "state": now.state,
             "reason": now.reason,
             "until_s": self._until_s(),
@@ -397,14 +426,16 @@ class Worker:
             "endpoint": self._owner.endpoint_url,
             "mode": now.wish.mode,
             "mode_until_s": now.wish.until_s,
-            "served_tokens": served.tokens,
-            "served_sessions": served.sessions,
-            "open_sessions": served.open_sessions,
-            "last_request_s": None if last is None else float(round(time.time() - time.monotonic() + last)),
-            "tokens_per_s": self._rate.of(served.tokens, time.monotonic()),
         }
         if is_gone:
-            changes |= {"blocks": None, "maddrs": (), "download": None, "reach": None, "advice": ""}
+            changes |= {
+                "blocks": None,
+                "maddrs": (),
+                "download": None,
+                "reach": None,
+                "advice": "",
+                "seen_by_others_s": None,
+            }
         return self._status.model_copy(update=changes)
 
     def _until_s(self) -> float | None:
@@ -422,6 +453,9 @@ class Worker:
         match command:
             case GetStatus():
                 pass
+            case GetHistory(since_s=since_s):
+                history = await self._done.history(since_s)
+                return Done(id=command.id, result=await asyncio.to_thread(history.model_dump, mode="json"))
             case Pause(for_s=for_s):
                 self._change(machine.pause(self._lifecycle, now_s, for_s))
             case Resume():
@@ -531,69 +565,6 @@ def _private(data_dir: Path, name: str) -> dict[str, Any]:
     }
 
 
-def stand_back(nice: int) -> None:
-    """Lets other programs of this machine go first; children that start later do so too. Further, but not less far."""
-    process = psutil.Process()
-    with contextlib.suppress(psutil.Error, OSError):
-        if os.name == "posix":
-            if process.nice() < nice:
-                process.nice(nice)
-        elif nice > 0:
-            process.nice(psutil.BELOW_NORMAL_PRIORITY_CLASS)
-
-
-class Rate:
-    """A count that only grows, as so many a second over the last while."""
-
-    def __init__(self, window_s: float = _RATE_S):
-        self._window_s = window_s
-        self._seen: list[tuple[float, int]] = []
-
-    def of(self, count: int, now_s: float) -> float:
-        """Since the last look that is at least a window ago, or the first; with one digit after the point."""
-        self._seen.append((now_s, count))
-        while len(self._seen) > 1 and self._seen[1][0] <= now_s - self._window_s:
-            self._seen.pop(0)
-        then_s, then = self._seen[0]
-        return round((count - then) / (now_s - then_s), 1) if now_s > then_s else 0.0
-
-
 def _is_the_owners(error: UserError) -> bool:
     """Whether only the owner can mend it: to start again would give the same."""
     return error.exit_code in (ExitCode.BAD_CONFIGURATION, ExitCode.NO_PERMISSION, ExitCode.FAILURE)
-
-
-def free_memory() -> None:
-    """Gives back to the system what is free: glibc keeps small pieces for the next time."""
-    gc.collect()
-    if sys.platform == "linux":
-        with contextlib.suppress(OSError, AttributeError):
-            ctypes.CDLL(None).malloc_trim(0)
-
-
-def _allow_open_files(wanted: int) -> None:
-    """Every stream of a peer is an open file, and many systems allow 1,024: fewer than peers may open streams."""
-    try:
-        import resource
-    except ImportError:  # Windows, which has no such limit
-        return
-    now, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if most != resource.RLIM_INFINITY:
-        wanted = min(wanted, most)
-    if now != resource.RLIM_INFINITY and now < wanted:
-        with contextlib.suppress(OSError, ValueError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
-
-
-@contextlib.contextmanager
-def _only_worker(data_dir: Path) -> Iterator[None]:
-    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    lock = filelock.FileLock(data_dir / "worker.lock", timeout=0)
-    try:
-        lock.acquire()
-    except filelock.Timeout:
-        raise AlreadyRunning(f"A worker is already running on {data_dir}.") from None
-    try:
-        yield
-    finally:
-        lock.release()

@@ -9,12 +9,16 @@ from typing import Any
 
 from PySide6.QtCore import QObject, Signal
 
+from gui.viewmodels.chat_memory import ChatMemory
 from gui.viewmodels.chat_values import Message, Role, read_conversation, read_exchange
 from gui.viewmodels.open_conversation import OpenConversation
+from gui.viewmodels.server_table import Server
 from gui.viewmodels.settings import SettingsViewModel
+from gui.viewmodels.swarm import SwarmViewModel
 from gui.viewmodels.worker import WorkerViewModel
 from gui.worker_link import Connection, WorkerLink
-from volunteer.control.messages import SwarmChanged, SwarmServer
+
+_LOOPBACK = ("/ip4/127.", "/ip6/::1/")
 
 
 class Page(StrEnum):
@@ -42,6 +46,7 @@ class ChatViewModel(QObject):
         talk: the conversation that is open, with its messages.
         problem: why the last thing that was asked for could not be done.
         editing: the question in whose place the next one is asked.
+        servers: of the swarm, as they were seen last; `peer_names` of those that have a public name.
     """
 
     changed = Signal()
@@ -49,29 +54,41 @@ class ChatViewModel(QObject):
     sent = Signal()
     """The text that was handed in is the worker's now."""
 
-    def __init__(self, link: WorkerLink, worker: WorkerViewModel, settings: SettingsViewModel, parent: QObject):
+    def __init__(
+        self,
+        link: WorkerLink,
+        worker: WorkerViewModel,
+        settings: SettingsViewModel,
+        swarm: SwarmViewModel,
+        parent: QObject,
+    ):
         super().__init__(parent)
         self._link = link
         self._worker = worker
         self._settings = settings
+        self._swarm = swarm
+        self._memory = ChatMemory(link, self)
         self._held_text = ""
         """Waits until the notice was read."""
         self._has_agreed = False
         """Until the settings say so, too."""
+        self._is_restoring = False
         self._visit = 0
         """Counts the conversations that were looked at: answers to what was asked in an earlier one change nothing."""
-        self._drafts: dict[int | None, str] = {}
         self._new_options = Options()
         self.talk = OpenConversation(link, self)
         self.problem = ""
         self.editing: Message | None = None
-        self.servers: tuple[SwarmServer, ...] = ()
-        self.talk.changed.connect(self.changed)
-        self.talk.failed.connect(self._fail)
-        link.swarm_changed.connect(self._take_swarm)
+        self.servers: tuple[Server, ...] = ()
+        self.peer_names: dict[str, str] = {}
+        self.talk.changed.connect(self._take_talk)
+        self.talk.failed.connect(self._fail_to_read)
+        swarm.changed.connect(self._take_swarm)
         link.connection_changed.connect(self.changed)
         worker.changed.connect(self.changed)
         settings.changed.connect(self.changed)
+        self._take_swarm()
+        self._memory.read(self._restore)
 
     # What is shown
 
@@ -122,13 +139,19 @@ class ChatViewModel(QObject):
         return status.model if status is not None and status.model else self._settings.settings.serving.model or ""
 
     @property
-    def own_peer_id(self) -> str | None:
-        return self._worker.status.peer_id if self._worker.status is not None else None
+    def private_swarm(self) -> str | None:
+        """Its name; None where everybody can join."""
+        return self._settings.settings.serving.private_swarm
 
     @property
-    def peer_names(self) -> dict[str, str]:
-        """Of servers that have a public name."""
-        return {server.peer_id: server.public_name for server in self.servers if server.public_name}
+    def is_practice(self) -> bool:
+        """The swarm has no way out of this computer."""
+        addresses = self._settings.settings.serving.host_maddrs
+        return bool(addresses) and all(each.startswith(_LOOPBACK) for each in addresses)
+
+    @property
+    def own_peer_id(self) -> str | None:
+        return self._worker.status.peer_id if self._worker.status is not None else None
 
     @property
     def is_answering(self) -> bool:
@@ -154,10 +177,11 @@ class ChatViewModel(QObject):
     @property
     def draft(self) -> str:
         """What was typed in this conversation and not sent."""
-        return self._drafts.get(self.talk.id, "")
+        return self._memory.drafts.get(self.talk.id, "")
 
     def keep_draft(self, text: str) -> None:
-        self._drafts[self.talk.id] = text
+        if text != self.draft:
+            self._memory.set_draft(self.talk.id, text)
 
     # What is done
 
@@ -247,12 +271,13 @@ class ChatViewModel(QObject):
 
     def _turn_away(self) -> None:
         self._visit += 1
+        self._is_restoring = False
         self.editing = None
         self.problem = self._held_text = ""
 
     def _wants_notice(self) -> bool:
-        settings = self._settings.settings
-        return not (self._has_agreed or settings.app.chat_notice_seen or settings.serving.private_swarm)
+        is_told = self._has_agreed or self._settings.settings.app.chat_notice_seen
+        return not (is_told or self.private_swarm or self.is_practice)
 
     def _create(self, text: str) -> None:
         visit, options = self._visit, self._new_options
@@ -261,7 +286,8 @@ class ChatViewModel(QObject):
             if visit != self._visit:
                 return
             conversation = read_conversation(raw)
-            self._drafts[conversation.id] = self._drafts.pop(None, "")
+            self._memory.set_draft(conversation.id, self._memory.drafts.get(None, ""))
+            self._memory.set_draft(None, "")
             self.talk.take_new(conversation)
             self._begin("ask", {"conversation_id": conversation.id, "text": text})
 
@@ -278,7 +304,7 @@ class ChatViewModel(QObject):
 
         def done(raw: Any) -> None:
             if action != "regenerate":
-                self._drafts.pop(conversation_id, None)
+                self._memory.set_draft(conversation_id, "")
             if visit != self._visit:
                 return
             self.talk.is_asking = False
@@ -291,12 +317,31 @@ class ChatViewModel(QObject):
         self.talk.is_asking = True
         self._link.chat(action, arguments, done, self._fail)
 
+    def _take_talk(self) -> None:
+        self._memory.set_conversation(self.talk.id)
+        self.changed.emit()
+
+    def _restore(self) -> None:
+        """Shows again what was open when the window was closed."""
+        if self.talk.id is None and self._memory.conversation_id is not None:
+            self._is_restoring = True
+            self.talk.open(self._memory.conversation_id)
+        self.changed.emit()
+
+    def _fail_to_read(self, reason: str) -> None:
+        if self._is_restoring:  # it was deleted meanwhile, as on another day
+            self._is_restoring = False
+            self.changed.emit()
+        else:
+            self._fail(reason)
+
     def _fail(self, reason: str) -> None:
         self.talk.is_asking = False
         self.problem = reason
         self.changed.emit()
 
-    def _take_swarm(self, swarm: SwarmChanged) -> None:
-        if swarm.servers != self.servers:
-            self.servers = swarm.servers
+    def _take_swarm(self) -> None:
+        if self._swarm.servers != self.servers:
+            self.servers = self._swarm.servers
+            self.peer_names = {server.peer_id: server.name for server in self.servers if server.name}
             self.changed.emit()

@@ -26,7 +26,7 @@ class AnswerState(StrEnum):
     FAILED = "failed"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Conversation:
     id: int
     title: str
@@ -37,7 +37,7 @@ class Conversation:
     updated: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Hop:
     """Blocks [start, end) computed by one server."""
 
@@ -46,7 +46,7 @@ class Hop:
     end: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Figures:
     """What an answer took; None and empty where it is not known."""
 
@@ -57,7 +57,7 @@ class Figures:
     spent_points: float | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Message:
     id: int
     conversation_id: int
@@ -81,7 +81,7 @@ class Message:
         return self.versions.index(self.id) + 1 if self.id in self.versions else 1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Branch:
     """A conversation and the end of its current branch, or a part of it further up."""
 
@@ -90,7 +90,7 @@ class Branch:
     has_earlier: bool
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Found:
     """A conversation that a search found; `message_id` is None if the words are in its title alone."""
 
@@ -99,7 +99,7 @@ class Found:
     excerpt: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Exchange:
     """A question and its answer that has just begun."""
 

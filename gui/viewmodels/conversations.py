@@ -38,11 +38,13 @@ class Entry:
     Attributes:
         excerpt: around what was searched for; empty in the ordinary list.
         message_id: the message in which it was found.
+        words: that were searched for.
     """
 
     conversation: Conversation
     excerpt: str = ""
     message_id: int | None = None
+    words: tuple[str, ...] = ()
 
 
 class ConversationList(QAbstractListModel):
@@ -235,7 +237,8 @@ class ConversationsViewModel(QObject):
                 return
             self.is_read, self._is_reading = True, False
             if query:
-                found = [Entry(each.conversation, each.excerpt, each.message_id) for each in read_found(raw)]
+                words = tuple(query.split())
+                found = [Entry(each.conversation, each.excerpt, each.message_id, words) for each in read_found(raw)]
                 self.list.set_entries(found, has_more=False)
             else:
                 entries = [Entry(each) for each in read_conversations(raw)]

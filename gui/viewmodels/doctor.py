@@ -8,6 +8,7 @@ from pathlib import Path
 from PySide6.QtCore import QCoreApplication, QObject, Signal
 
 from gui.worker_link import WorkerLink
+from gui.worker_words import translated
 from volunteer import doctor
 from volunteer.doctor import Check, State
 from volunteer.verbs import find_worker
@@ -37,12 +38,15 @@ class Finding:
         return " ".join(part for part in (f"{self.title}: {self.word}.", self.text, self.advice) if part)
 
 
-_GRAVEST_FIRST = (State.BAD, State.WARN, State.UNKNOWN, State.GOOD)
+_GRAVEST_FIRST = (State.BAD, State.WARN, State.GOOD, State.UNKNOWN)
+"""What cannot be told is no reason to worry."""
 
 
 def findings(checks: list[Check]) -> tuple[Finding, ...]:
     """The gravest first."""
-    rows = [Finding(title(check.name), check.state, check.text, check.advice) for check in checks]
+    rows = [
+        Finding(title(check.name), check.state, translated(check.text), translated(check.advice)) for check in checks
+    ]
     return tuple(sorted(rows, key=lambda row: _GRAVEST_FIRST.index(row.state)))
 
 

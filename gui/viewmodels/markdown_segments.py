@@ -7,11 +7,25 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
-_WORTH_A_SEGMENT = 1_200
-"""Characters after which prose is cut at the next gap between paragraphs."""
-_MOST_PROSE = 4_000
-"""Prose without such a gap is cut between lines or words: what is drawn at once stays small."""
+
+class _Sizes(NamedTuple):
+    """Of prose, in characters.
+
+    Attributes:
+        worth: after so many it is cut at the next gap between paragraphs.
+        most: without such a gap it is cut between lines or words. What is drawn at once stays small.
+    """
+
+    worth: int
+    most: int
+
+
+_LETTERS = _Sizes(1_200, 4_000)
+_IDEOGRAPHS = _Sizes(400, 1_200)
+"""Each is a word, three times as wide, and ten times the work to lay out."""
+_FIRST_IDEOGRAPH = "\u2e80"
 _FENCE = re.compile(r"^( {0,3})(`{3,}|~{3,})[ \t]*([^\n`]*)$")
 _LANGUAGE = re.compile(r"[\w+#.-]{1,24}")
 
@@ -21,7 +35,7 @@ class Kind(StrEnum):
     CODE = "code"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Segment:
     """A part of an answer.
 
@@ -78,6 +92,7 @@ def _code(text: str, start: int, opening: re.Match[str]) -> tuple[Segment, int]:
 
 def _prose_end(text: str, start: int) -> int:
     """Before the next fence, or where enough was read and nothing that belongs together is torn apart."""
+    sizes = _sizes(text, start)
     position, after_gap = start, False
     while position < len(text):
         line = _line(text, position)
@@ -85,20 +100,30 @@ def _prose_end(text: str, start: int) -> int:
             if _FENCE.match(line) is not None:
                 return position
             # An indented line may go on with a list above the gap.
-            if after_gap and line and not line[0].isspace() and position - start >= _WORTH_A_SEGMENT:
+            if after_gap and line and not line[0].isspace() and position - start >= sizes.worth:
                 return position
-        if position + len(line) - start > _MOST_PROSE:
-            return _torn(text, start)
+        if position + len(line) - start > sizes.most:
+            return _torn(text, start, sizes)
         after_gap = not line.strip()
         position += len(line) + 1
     return len(text)
 
 
-def _torn(text: str, start: int) -> int:
+def _sizes(text: str, start: int) -> _Sizes:
+    """By the first characters, which are all there before anything is cut."""
+    return _IDEOGRAPHS if is_dense(text[start : start + _IDEOGRAPHS.worth]) else _LETTERS
+
+
+def is_dense(text: str) -> bool:
+    """It consists of ideographs more than of letters."""
+    return sum(each >= _FIRST_IDEOGRAPH for each in text) > len(text) / 2
+
+
+def _torn(text: str, start: int, sizes: _Sizes) -> int:
     """Where prose that does not end is cut: after its last line, word or character that there is room for."""
-    most = start + _MOST_PROSE
+    most = start + sizes.most
     for gap in "\n", " ":
-        found = text.rfind(gap, start + _WORTH_A_SEGMENT, most)
+        found = text.rfind(gap, start + sizes.worth, most)
         if found > 0:
             return found + 1
     return most

@@ -142,9 +142,13 @@ class PrivateSwarmsViewModel(QObject):
 
     @property
     def usual_model(self) -> str:
-        """What this computer serves now, to be offered for a new swarm."""
+        """What this computer serves, to be offered for a new swarm; not a folder, which others do not have."""
         status = self._worker.status
-        return status.model if status is not None else self._settings.get("serving.model") or ""
+        model: str = self._settings.get("serving.model") or (status.model if status is not None else "")
+        if not Path(model).is_absolute():
+            return model
+        # The practice model lies beside the downloaded ones, and is known to every copy of this program by its name.
+        return Path(model).name if Path(model).parent == self._link.data_dir / "models" else ""
 
     def refresh(self) -> None:
         data_dir = self._link.data_dir

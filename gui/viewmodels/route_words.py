@@ -68,11 +68,17 @@ def figures_in_words(figures: Figures) -> tuple[str, ...]:
         first = words.duration(round(figures.first_token_s, 1))
         found.append(translate("RouteStrip", "first token {duration}").format(duration=first))
     if figures.tokens:
-        found.append(translate("RouteStrip", "%n token(s)", None, figures.tokens))
+        found.append(_tokens(figures.tokens))
     if figures.spent_points:
         points = words.short_number(figures.spent_points)
-        found.append(translate("RouteStrip", "{number} points").format(number=points))
+        found.append(translate("RouteStrip", "{number} points spent").format(number=points))
     return tuple(found)
+
+
+def _tokens(number: int) -> str:
+    if number == 1:
+        return translate("RouteStrip", "1 token")
+    return translate("RouteStrip", "{number} tokens").format(number=words.count(number))
 
 
 def in_one_line(route: Sequence[Stop], figures: Figures) -> str:

@@ -33,7 +33,7 @@ class Server(NamedTuple):
     @property
     def title(self) -> str:
         if self.is_own:
-            return translate("Servers", "This computer")
+            return own_title()
         return self.name or words.peer(self.peer_id)
 
     @property
@@ -46,20 +46,11 @@ class Server(NamedTuple):
 
     @property
     def state_in_words(self) -> str:
-        match self.state:
-            case "online":
-                return translate("Servers", "serving")
-            case "joining":
-                return translate("Servers", "loading its blocks")
-            case "offline":
-                return translate("Servers", "leaving")
-        return self.state
+        return states_in_words().get(self.state, self.state)
 
     @property
     def way_in_words(self) -> str:
-        if self.using_relay is None:
-            return translate("Servers", "not told")
-        return translate("Servers", "over a relay") if self.using_relay else translate("Servers", "direct")
+        return ways_in_words()[self.using_relay]
 
     @property
     def speed_in_words(self) -> str:
@@ -74,6 +65,28 @@ class Server(NamedTuple):
             speed=self.speed_in_words,
             way=self.way_in_words,
         )
+
+
+def own_title() -> str:
+    return translate("Servers", "This computer")
+
+
+def states_in_words() -> dict[str, str]:
+    """By what records call them."""
+    return {
+        "online": translate("Servers", "serving"),
+        "joining": translate("Servers", "loading its blocks"),
+        "offline": translate("Servers", "leaving"),
+    }
+
+
+def ways_in_words() -> dict[bool | None, str]:
+    """By whether a relay is used; None where the record does not say."""
+    return {
+        None: translate("Servers", "not told"),
+        True: translate("Servers", "over a relay"),
+        False: translate("Servers", "direct"),
+    }
 
 
 class Column(IntEnum):

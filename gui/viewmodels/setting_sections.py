@@ -46,7 +46,6 @@ def _general() -> SectionForm:
                 "app.language",
                 Control.CHOICE,
                 translate("Settings", "Language"),
-                translate("Settings", "Takes effect the next time the app opens."),
             ),
         ),
     )

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from PySide6.QtCore import QObject, Signal
 
-from gui.viewmodels.setting_forms import Choice, Control, SectionForm, shown_text, stored_text
+from gui.viewmodels.setting_forms import Choice, Control, SectionForm, number_in_words, shown_text, stored_text
 from gui.viewmodels.setting_sections import sections
 from gui.viewmodels.settings import SettingsViewModel
+from gui.viewmodels.week_table import hours_in_words
 from gui.worker_link import WorkerLink
 from volunteer.hardware import Hardware, detect
-from volunteer.hours import WeekHours
+from volunteer.model_cards import model_cards
 from volunteer.private_swarms import swarm_names
 from volunteer.settings import find_setting
 
@@ -60,8 +61,26 @@ class SettingsFormViewModel(QObject):
         """Of a text, as people write it."""
         return shown_text(find_setting(name), self.value(name))
 
+    def default(self, name: str) -> Any:
+        return find_setting(name).default
+
     def is_default(self, name: str) -> bool:
-        return bool(self.value(name) == find_setting(name).default)
+        return bool(self.value(name) == self.default(name))
+
+    def default_in_words(self, name: str) -> str:
+        form, default = self._fields[name], self.default(name)
+        match form.control:
+            case Control.SWITCH:
+                return self.tr("on") if default else self.tr("off")
+            case Control.NUMBER:
+                return number_in_words(form, default)
+            case Control.CHOICE:
+                return next(choice.words for choice in self.choices(name) if choice.value == default)
+            case Control.HOURS:
+                return hours_in_words(default)
+            case Control.LIST:
+                return self.tr("none")
+        return shown_text(find_setting(name), default) or form.none
 
     def has_effect(self, name: str) -> bool:
         """Whether that which it needs is there."""
@@ -117,9 +136,6 @@ class SettingsFormViewModel(QObject):
             return
         self._send(name, stored_text(find_setting(name), typed))
 
-    def set_hours(self, name: str, hours: WeekHours) -> None:
-        self.set(name, hours)
-
     def reset(self, name: str) -> None:
         self._send(name, None)
 
@@ -127,6 +143,10 @@ class SettingsFormViewModel(QObject):
         """What there is to choose from; some of it takes seconds."""
         data_dir = self._link.data_dir
         self._link.run_aside(lambda: _at_hand(data_dir), self._take_choices)
+
+    def list_programs(self, done: Callable[[list[str]], None]) -> None:
+        """What this user runs now, to choose from."""
+        self._link.run_aside(own_programs, done)
 
     def _send(self, name: str, text: str | None) -> None:
         self._note_problem(name, "")
@@ -158,5 +178,16 @@ class SettingsFormViewModel(QObject):
         return tuple(devices)
 
 
+def own_programs() -> list[str]:
+    """Names of this user's programs; blocks for some milliseconds."""
+    import psutil  # only for this
+
+    user = psutil.Process().username()
+    processes = psutil.process_iter(["name", "username"])
+    names = {process.info["name"] for process in processes if process.info["username"] == user}
+    return sorted(filter(None, names), key=str.lower)
+
+
 def _at_hand(data_dir: Path) -> AtHand:
-    return AtHand(detect(data_dir), tuple(swarm_names(data_dir)))
+    models = tuple(card.hub_name for card in model_cards())
+    return AtHand(detect(data_dir), tuple(swarm_names(data_dir)), models)

@@ -135,7 +135,11 @@ class SwarmViewModel(QObject):
         loading = replicas(spans, self.num_blocks)
         is_coming = [bool(load) and not held for held, load in zip(self.counts, loading, strict=True)]
         coming = [run for run in runs(is_coming) if run.level]
-        return self.tr("Somebody is loading {blocks}.").format(blocks=spans_in_words(coming)) if coming else ""
+        if not coming:
+            return ""
+        if all(each.is_own for each in self.servers if each.state == "joining"):
+            return self.tr("This computer is loading {blocks}.").format(blocks=spans_in_words(coming))
+        return self.tr("Somebody is loading {blocks}.").format(blocks=spans_in_words(coming))
 
     # What is done
 
@@ -197,19 +201,10 @@ class SwarmViewModel(QObject):
 
 
 def _with_own(servers: tuple[Server, ...], status: Status | None) -> tuple[Server, ...]:
-    """The swarm is looked at every half minute: until then, this computer is where its worker says that it is."""
+    """The swarm is looked at every half minute: until then, this computer is what its worker says that it is."""
     if status is None or status.peer_id is None or status.blocks is None:
         return servers
+    seen = next((server for server in servers if server.is_own), Server(status.peer_id, 0, 0, "", 0.0, is_own=True))
     start, end = status.blocks
-    for server in servers:
-        if server.is_own and (server.start, server.end) == (start, end):
-            return servers
-    own = Server(
-        peer_id=status.peer_id,
-        start=start,
-        end=end,
-        state="online" if status.state is State.SERVING else "joining",
-        tokens_per_s=status.tokens_per_s,
-        is_own=True,
-    )
+    own = seen._replace(start=start, end=end, state="online" if status.state is State.SERVING else "joining")
     return (own, *(server for server in servers if not server.is_own))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QEvent, QSize, Qt
 from PySide6.QtGui import QResizeEvent
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QScrollArea, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QBoxLayout, QFrame, QHBoxLayout, QLabel, QScrollArea, QVBoxLayout, QWidget
 
 from gui import theme
 
@@ -31,11 +31,6 @@ class Page(QWidget):
         self.title = theme.role(QLabel(title), "title")
         self.actions = QHBoxLayout()
         self.actions.setSpacing(theme.S)
-        head = QHBoxLayout()
-        head.setContentsMargins(theme.XL, theme.L, theme.XL, theme.M)
-        head.addWidget(self.title)
-        head.addStretch(1)
-        head.addLayout(self.actions)
         column = self._column = _Column(fills=fills)
         self.body = column.body
         self.scroll_area = QScrollArea()
@@ -47,7 +42,7 @@ class Page(QWidget):
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
         outer.setSpacing(0)
-        outer.addLayout(_limited(head))
+        outer.addLayout(_limited(_Head(self.title, self.actions)))
         outer.addWidget(self.scroll_area, 1)
         self.scroll_area.verticalScrollBar().rangeChanged.connect(self._align)
 
@@ -91,12 +86,47 @@ class _Column(QWidget):
         self._inside.setContentsMargins(margins)
 
 
-def _limited(head: QHBoxLayout) -> QHBoxLayout:
+class _Head(QWidget):
+    """The title, and the actions right of it; below it where they would not fit beside each other."""
+
+    def __init__(self, title: QLabel, actions: QHBoxLayout):
+        super().__init__()
+        self._title, self._actions = title, actions
+        self._box = QBoxLayout(QBoxLayout.Direction.LeftToRight, self)
+        self._box.setContentsMargins(theme.XL, theme.L, theme.XL, theme.M)
+        self._box.setSpacing(theme.S)
+        self._box.addWidget(title, 1)
+        self._box.addLayout(actions)
+
+    def minimumSizeHint(self) -> QSize:
+        """Of the two below each other, which is what a narrow page comes to."""
+        margins = self._box.contentsMargins()
+        widest = max(self._title.minimumSizeHint().width(), self._actions.minimumSize().width())
+        return QSize(widest + margins.left() + margins.right(), super().minimumSizeHint().height())
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._arrange()
+
+    def event(self, event: QEvent) -> bool:
+        if event.type() is QEvent.Type.LayoutRequest:
+            self._arrange()
+        return super().event(event)
+
+    def _arrange(self) -> None:
+        margins = self._box.contentsMargins()
+        taken = margins.left() + margins.right() + self._box.spacing()
+        fits = taken + self._title.sizeHint().width() + self._actions.minimumSize().width() <= self.width()
+        directions = QBoxLayout.Direction
+        direction = directions.LeftToRight if fits else directions.TopToBottom
+        if self._box.direction() is not direction:
+            self._box.setDirection(direction)
+
+
+def _limited(head: QWidget) -> QHBoxLayout:
     """The head, not wider than the column below it."""
-    inner = QWidget()
-    inner.setMaximumWidth(MAX_WIDTH)
-    inner.setLayout(head)
+    head.setMaximumWidth(MAX_WIDTH)
     across = QHBoxLayout()
-    across.addWidget(inner, 1)
+    across.addWidget(head, 1)
     across.addStretch(0)
     return across

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from PySide6.QtCore import QRect, QRectF, QSize, Qt, Signal
+from PySide6.QtCore import QEvent, QRect, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import (
     QColor,
     QFocusEvent,
@@ -64,7 +64,6 @@ class Rail(QWidget):
     def __init__(self, places: Sequence[Place], worker: WorkerViewModel, parent: QWidget | None = None):
         super().__init__(parent)
         self.setObjectName("Rail")
-        self.setMinimumWidth(_LEAST_PX)
         self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Expanding)
         self.setAccessibleName(self.tr("Pages"))
         self._group = QButtonGroup(self)
@@ -78,6 +77,13 @@ class Rail(QWidget):
             column.addWidget(item)
         column.addStretch(1)
         column.addWidget(_Foot(worker, self))
+
+    def sizeHint(self) -> QSize:
+        return super().sizeHint().expandedTo(QSize(_LEAST_PX, 0))
+
+    def minimumSizeHint(self) -> QSize:
+        """Its words are not cut off for a page that would like to be wide."""
+        return QSize(self.sizeHint().width(), super().minimumSizeHint().height())
 
     def show_place(self, key: str) -> None:
         """Marks where one is."""
@@ -120,10 +126,25 @@ class _Item(QAbstractButton):
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
 
     def sizeHint(self) -> QSize:
-        bold = QFont(self.font())
-        bold.setWeight(QFont.Weight.DemiBold)
-        text = QFontMetrics(bold).size(0, self.text())
-        return QSize(text.width() + _ICON_PX + 3 * theme.M, max(text.height(), _ICON_PX) + theme.L)
+        self.ensurePolished()  # the font comes with the style sheet
+        text = QFontMetrics(self._font(is_marked=True)).size(0, self.text())
+        side = self._icon_side
+        return QSize(text.width() + side + 3 * theme.M + theme.S, max(text.height(), side) + theme.L)
+
+    def changeEvent(self, event: QEvent) -> None:
+        super().changeEvent(event)
+        if event.type() in (QEvent.Type.FontChange, QEvent.Type.StyleChange):
+            self.updateGeometry()
+
+    @property
+    def _icon_side(self) -> int:
+        """As text grows, so does its icon."""
+        return max(_ICON_PX, round(_ICON_PX * theme.text_scale()))
+
+    def _font(self, *, is_marked: bool) -> QFont:
+        font = QFont(self.font())
+        font.setWeight(QFont.Weight.DemiBold if is_marked else QFont.Weight.Normal)
+        return font
 
     def focusInEvent(self, event: QFocusEvent) -> None:
         by_keyboard = (Qt.FocusReason.TabFocusReason, Qt.FocusReason.BacktabFocusReason)
@@ -148,11 +169,10 @@ class _Item(QAbstractButton):
             painter.setPen(QPen(QColor(colors.accent), 2))
             painter.setBrush(Qt.BrushStyle.NoBrush)
             painter.drawRoundedRect(around, theme.RADIUS_CONTROL, theme.RADIUS_CONTROL)
-        font = QFont(self.font())
-        font.setWeight(QFont.Weight.DemiBold if self.isChecked() else QFont.Weight.Normal)
-        painter.setFont(font)
+        painter.setFont(self._font(is_marked=self.isChecked()))
         painter.setPen(QColor(colors.text if self.isChecked() else colors.secondary))
-        mark = QRect(theme.M, (self.height() - _ICON_PX) // 2, _ICON_PX, _ICON_PX)
+        side = self._icon_side
+        mark = QRect(theme.M, (self.height() - side) // 2, side, side)
         (self._marked_icon if self.isChecked() else self._icon).paint(painter, mark)
         painter.drawText(
             self.rect().adjusted(mark.right() + theme.M, 0, 0, 0), Qt.AlignmentFlag.AlignVCenter, self.text()

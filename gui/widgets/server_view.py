@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from PySide6.QtCore import QItemSelection, QModelIndex, QPersistentModelIndex, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QBrush, QColor, QFont, QFontMetricsF, QKeyEvent, QPainter, QPen, QResizeEvent
+from PySide6.QtGui import QBrush, QColor, QFont, QFontMetrics, QFontMetricsF, QKeyEvent, QPainter, QPen, QResizeEvent
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QHeaderView,
@@ -17,18 +17,25 @@ from PySide6.QtWidgets import (
 
 from gui import theme
 from gui.viewmodels.block_coverage import Level, Run
-from gui.viewmodels.server_table import SERVER_ROLE, Column, Server
+from gui.viewmodels.server_table import (
+    SERVER_ROLE,
+    Column,
+    Server,
+    own_title,
+    states_in_words,
+    ways_in_words,
+)
 from gui.viewmodels.swarm import SwarmViewModel
 from gui.widgets.time_plot import small_font
 
 _BAR_HEIGHT = 12
 _WEAK_ALPHA = 0.12
 _ROW_PADDING = 14
-_CELL_PADDING = 2 * theme.S + theme.XS
+_CELL_PADDING = 2 * (theme.S + 3) + 2
+"""Of the style sheet, and what Fusion keeps beside it."""
 _LEAST_MAP_PX = 180
 _LEAST_ROWS = 3
-_TITLE_SAMPLE, _SPEED_SAMPLE, _WAY_SAMPLE = "This computer …", "182,400", "loading its blocks"
-"""Other titles are cut short; the details have all of them."""
+_SPEED_SAMPLE = "182,400"
 
 AnyIndex = QModelIndex | QPersistentModelIndex
 
@@ -130,18 +137,18 @@ class ServerView(QTableView):
 
     def _measure(self) -> None:
         """Columns as wide as their usual text; the least important ones go where the bars would have no room."""
-        metrics = self.fontMetrics()
+        metrics, boldest = self.fontMetrics(), QFontMetrics(_bold(self.font()))
         self.verticalHeader().setDefaultSectionSize(metrics.height() + _ROW_PADDING)
+        ways = [*ways_in_words().values(), *states_in_words().values()]
         samples = {
-            Column.SERVER: _TITLE_SAMPLE,
-            Column.SPEED: _SPEED_SAMPLE,
-            Column.WAY: _WAY_SAMPLE,
+            Column.SERVER: [own_title()],  # longer names are cut short; the details have all of them
+            Column.SPEED: [_SPEED_SAMPLE],
+            Column.WAY: ways,
         }
-        model = self.model()
         widths = {}
-        for column, sample in samples.items():
-            title = str(model.headerData(column, Qt.Orientation.Horizontal))
-            widths[column] = max(map(metrics.horizontalAdvance, (sample, f"{title}  "))) + _CELL_PADDING
+        for column, texts in samples.items():
+            title = str(self.model().headerData(column, Qt.Orientation.Horizontal))
+            widths[column] = max(map(boldest.horizontalAdvance, (*texts, title))) + _CELL_PADDING
             self.setColumnWidth(column, widths[column])
         room = self.viewport().width() - sum(widths.values()) - _LEAST_MAP_PX
         for column in (Column.WAY, Column.SPEED):
@@ -153,6 +160,12 @@ class ServerView(QTableView):
         self.track_moved.emit(float(left), float(max(1, self.columnWidth(Column.MAP) - 2 * theme.S)))
 
 
+def _bold(font: QFont) -> QFont:
+    bold = QFont(font)
+    bold.setWeight(QFont.Weight.DemiBold)
+    return bold
+
+
 class _OwnFirst(QStyledItemDelegate):
     """The own row is found by its weight, too."""
 
@@ -160,7 +173,7 @@ class _OwnFirst(QStyledItemDelegate):
         super().initStyleOption(option, index)
         server = index.data(SERVER_ROLE)
         if isinstance(server, Server) and server.is_own:
-            option.font.setWeight(QFont.Weight.DemiBold)
+            option.font = _bold(option.font)
 
 
 class _Bars(_OwnFirst):

@@ -30,7 +30,7 @@ class Switch(QCheckBox):
 
     def sizeHint(self) -> QSize:
         text = self.fontMetrics().size(Qt.TextFlag.TextShowMnemonic, self.text())
-        width = _TRACK_WIDTH + 2 * _RING + (theme.S + text.width() if self.text() else 0)
+        width = _TRACK_WIDTH + 2 * (_RING + 1) + (theme.S + text.width() if self.text() else 0)
         return QSize(width, max(_TRACK_HEIGHT + 2 * _RING + 2, text.height() + 4))
 
     def minimumSizeHint(self) -> QSize:

@@ -6,6 +6,7 @@ from typing import Any
 
 from gui.viewmodels.chat import ChatViewModel
 from gui.viewmodels.settings import SettingsViewModel
+from gui.viewmodels.swarm import SwarmViewModel
 from gui.viewmodels.worker import WorkerViewModel
 from tests.gui.fake_link import FakeLink
 from volunteer.control.messages import ChatCommand, ChatEvent
@@ -55,7 +56,7 @@ def ended(message_id: int, length: int, state: str = "complete", note: str = "",
 def chat_over(link: FakeLink, settings: Settings = SEEN) -> ChatViewModel:
     worker = WorkerViewModel(link, link)  # type: ignore[arg-type]
     chosen = SettingsViewModel(link, settings, link)  # type: ignore[arg-type]
-    return ChatViewModel(link, worker, chosen, link)  # type: ignore[arg-type]
+    return ChatViewModel(link, worker, chosen, SwarmViewModel(link, worker, link), link)  # type: ignore[arg-type]
 
 
 def action(link: FakeLink, number: int = -1) -> tuple[str, dict[str, Any]]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
 import pytest
-from PySide6.QtCore import QLocale
+from PySide6.QtCore import QEvent, QLocale
 from PySide6.QtWidgets import QApplication
 
 from gui import theme
@@ -41,6 +41,8 @@ def light_theme(request: pytest.FixtureRequest) -> None:
     if {"qtbot", "qapp"} & set(request.fixturenames):
         app = request.getfixturevalue("qapp")
         assert isinstance(app, QApplication)
+        # What earlier tests have finished with: it would be dressed again with every change of theme.
+        app.sendPostedEvents(None, QEvent.Type.DeferredDelete)
         theme.apply(app, "light", 1.0)
 
 

@@ -31,6 +31,8 @@ from pytestqt.qtbot import QtBot
 from gui.main_window import MainWindow, PagesView
 from gui.widgets.close_question import CloseQuestion
 from gui.widgets.goodbye import Goodbye
+from gui.widgets.settings_page import SettingsPage
+from gui.widgets.swarm_page import SwarmPage
 from gui.widgets.worker_banner import WorkerBanner
 from gui.worker_link import Connection
 from gui.workspace import Workspace
@@ -210,6 +212,39 @@ def test_every_control_of_a_page_has_a_name_and_is_reached_by_keyboard(
         out_of_reach += [f"{state.__name__}: {describe(each)}" for each in found if not can_be_reached(each, stops)]
         link.become(Connection.CONNECTED)
     assert (nameless, out_of_reach) == ([], [])
+
+
+def test_every_part_of_the_settings_too(window: MainWindow, link: FakeLink) -> None:
+    shown(window, "settings")
+    serving(link)
+    view = window.view
+    assert isinstance(view, PagesView)
+    page = view.page("settings")
+    assert isinstance(page, SettingsPage)
+    assert page.list.count() > 8
+    nameless, out_of_reach = [], []
+    for row in range(page.list.count()):
+        page.list.setCurrentRow(row)
+        QApplication.processEvents()
+        found, stops = controls(window), tab_stops(window)
+        part = page.list.item(row).text()
+        nameless += [f"{part}: {describe(each)}" for each in found if not name_of(each).strip()]
+        out_of_reach += [f"{part}: {describe(each)}" for each in found if not can_be_reached(each, stops)]
+    assert (nameless, out_of_reach) == ([], [])
+
+
+def test_private_swarms_too(window: MainWindow, link: FakeLink) -> None:
+    shown(window, "swarm")
+    serving(link)
+    view = window.view
+    assert isinstance(view, PagesView)
+    page = view.page("swarm")
+    assert isinstance(page, SwarmPage)
+    page.show_part("private")
+    QApplication.processEvents()
+    found, stops = controls(window), tab_stops(window)
+    assert [describe(each) for each in found if not name_of(each).strip()] == []
+    assert [describe(each) for each in found if not can_be_reached(each, stops)] == []
 
 
 @pytest.mark.parametrize("dialog", ["close", "goodbye"])

@@ -10,11 +10,13 @@ from pathlib import Path
 import played_worker
 import psutil
 import pytest
-from PySide6.QtWidgets import QApplication, QLabel, QWidget
+from PySide6.QtCore import Signal
+from PySide6.QtWidgets import QAbstractButton, QApplication, QLabel, QWidget
 from pytestqt.qtbot import QtBot
 
 from gui.desk import Desk
 from gui.main_window import PagesView
+from gui.widgets.banner import Banner
 from gui.widgets.close_question import CloseChoice, CloseQuestion
 from gui.widgets.goodbye import Goodbye
 from gui.widgets.tray import Tray
@@ -32,6 +34,13 @@ class Page(QLabel):
     pass
 
 
+class FirstRun(QLabel):
+    """The signals of the first run, for a test to give."""
+
+    consented = Signal()
+    practice_wanted = Signal()
+
+
 def page(_: Workspace) -> QWidget:
     return Page("page")
 
@@ -41,25 +50,28 @@ def make_desk(qtbot: QtBot, qapp: QApplication, tmp_path: Path, monkeypatch: pyt
     """Makes a desk whose pages are empty and whose worker is played; quits it in the end."""
     for name in ("_home_page", "_chat_page", "_swarm_page", "_history_page", "_settings_page"):
         monkeypatch.setattr(Workspace, name, page)
+    monkeypatch.setattr(Workspace, "first_run", lambda _: FirstRun("first run"))
     monkeypatch.setattr(Tray, "is_there", staticmethod(lambda: True))
-    made: list[Desk] = []
+    monkeypatch.setattr("gui.worker_link.worker_command", played_worker.command)  # of practice mode
+    made: list[tuple[Desk, list[bool]]] = []
 
     def make(*, hidden: bool = False, lingers_s: float = 0.0, **app: object) -> Desk:
         settings = Settings(app=AppSettings(**({"consented": True, "theme": "light"} | app)))  # type: ignore[arg-type]
         save_settings(tmp_path, settings)
         desk = Desk(qapp, tmp_path, settings, played_worker.command(tmp_path, lingers_s))
-        made.append(desk)
+        over: list[bool] = []
+        desk.over.connect(lambda: over.append(True))
+        made.append((desk, over))
         desk.open(hidden=hidden)
         return desk
 
     yield make
-    for desk in made:
-        over: list[bool] = []
-        desk.over.connect(lambda over=over: over.append(True))
-        if desk.window.isVisible() or desk.workspace.link.connection is not Connection.ENDED:
+    for desk, over in made:
+        if not over:
             desk.quit()
+        if not over:
             desk.quit()
-            qtbot.waitUntil(lambda over=over: bool(over), timeout=20_000)
+        qtbot.waitUntil(lambda over=over: bool(over), timeout=20_000)
         desk.deleteLater()
 
 
@@ -151,8 +163,8 @@ def test_a_crash_is_told_in_a_banner_and_mended(qtbot: QtBot, make_desk: MakeDes
     desk = make_desk()
     pid = serving(qtbot, desk)
     os.kill(pid, signal.SIGKILL)
-    qtbot.waitUntil(lambda: banner(desk).isVisible())
-    assert banner(desk).text.text().startswith("The worker ended with signal 9.")
+    qtbot.waitUntil(lambda: banner(desk).text.text().startswith("The worker ended with signal 9."))
+    assert banner(desk).isVisible()
     qtbot.waitUntil(lambda: desk.workspace.worker.word == "Serving", timeout=20_000)
     assert banner(desk).text.text() == "The worker ended with signal 9. It was started again."
 
@@ -212,3 +224,87 @@ def test_another_theme_is_worn_at_once(qtbot: QtBot, make_desk: MakeDesk) -> Non
     desk.workspace.link.connection = Connection.STARTING
     desk.workspace.settings.set("app.theme", "dark")
     qtbot.waitUntil(lambda: theme.current().name == "dark")
+
+
+# The first run and practice mode
+
+
+def test_before_consent_nothing_is_started(qtbot: QtBot, make_desk: MakeDesk) -> None:
+    desk = make_desk(consented=False)
+    assert isinstance(desk.window.view, FirstRun)
+    assert desk.workspace.link.connection is Connection.OFF
+    assert not children()
+
+
+def test_with_consent_the_worker_starts_and_the_pages_come(qtbot: QtBot, make_desk: MakeDesk, tmp_path: Path) -> None:
+    desk = make_desk(consented=False)
+    first_run = desk.window.view
+    assert isinstance(first_run, FirstRun)
+    desk.workspace.settings.set("app.consented", "yes")
+    qtbot.waitUntil(lambda: desk.workspace.settings.settings.app.consented)
+    first_run.consented.emit()
+    assert isinstance(desk.window.view, PagesView)
+    serving(qtbot, desk)
+
+
+def test_closing_the_first_run_quits_without_a_question(qtbot: QtBot, make_desk: MakeDesk) -> None:
+    desk = make_desk(consented=False)
+    with qtbot.waitSignal(desk.over, timeout=20_000):
+        desk.window.close()
+
+
+def practice_banner(desk: Desk) -> Banner:
+    view = desk.window.view
+    assert view is not None
+    (found,) = (each for each in view.findChildren(Banner) if not isinstance(each, WorkerBanner))
+    return found
+
+
+def test_practice_mode_shows_another_worker_and_leads_back(qtbot: QtBot, make_desk: MakeDesk, tmp_path: Path) -> None:
+    desk = make_desk(consented=False)
+    first_run = desk.window.view
+    assert isinstance(first_run, FirstRun)
+    first_run.practice_wanted.emit()
+    assert desk.is_practising
+    pid = serving(qtbot, desk)
+    assert desk.workspace.link.data_dir == tmp_path / "practice" / "first"
+    assert practice_banner(desk).isVisible()
+    practice_banner(desk).action.click()
+    assert not desk.is_practising
+    assert isinstance(desk.window.view, FirstRun)
+    qtbot.waitUntil(lambda: not psutil.pid_exists(pid), timeout=20_000)
+    qtbot.waitUntil(lambda: not (tmp_path / "practice").exists(), timeout=20_000)
+
+
+def test_practising_beside_a_worker_that_serves_leaves_it_alone(qtbot: QtBot, make_desk: MakeDesk) -> None:
+    desk = make_desk()
+    pid = serving(qtbot, desk)
+    desk.start_practice()
+    serving(qtbot, desk)
+    desk.leave_practice()
+    assert psutil.pid_exists(pid)
+    assert desk.workspace.worker.word == "Serving"
+
+
+def test_quitting_while_practising_ends_every_worker(qtbot: QtBot, make_desk: MakeDesk, tmp_path: Path) -> None:
+    desk = make_desk()
+    serving(qtbot, desk)
+    desk.start_practice()
+    serving(qtbot, desk)
+    assert len(children()) == 2
+    with qtbot.waitSignal(desk.over, timeout=20_000):
+        desk.quit()
+    assert not children()
+    assert not (tmp_path / "practice").exists()
+
+
+def test_another_language_is_spoken_at_once(qtbot: QtBot, make_desk: MakeDesk) -> None:
+    desk = make_desk(language="en")
+    desk.workspace.link.connection = Connection.STARTING
+    desk.workspace.settings.set("app.language", "de")
+    qtbot.waitUntil(lambda: desk.tray is not None and desk.tray.quit.text() == "Beenden")
+    view = desk.window.view
+    assert isinstance(view, PagesView)
+    assert "Schwarm" in [item.text() for item in view.rail.findChildren(QAbstractButton)]
+    desk.workspace.settings.set("app.language", "en")
+    qtbot.waitUntil(lambda: desk.tray is not None and desk.tray.quit.text() == "Quit")

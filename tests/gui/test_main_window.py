@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 from fake_link import FakeLink
 from PySide6.QtCore import QSettings, Qt
-from PySide6.QtWidgets import QApplication, QLabel, QWidget
+from PySide6.QtWidgets import QAbstractButton, QApplication, QLabel, QWidget
 from pytestqt.qtbot import QtBot
 
+from gui import theme
 from gui.main_window import LEAST_SIZE, MainWindow, PageEntry, PagesView
 from gui.viewmodels.worker import WorkerViewModel
 from gui.widgets.banner import Banner
@@ -31,18 +32,28 @@ def window(qtbot: QtBot, memory: QSettings) -> Iterator[MainWindow]:
     made.close()
 
 
+class PageOfParts(QLabel):
+    def __init__(self, parts: list[str]):
+        super().__init__("parts")
+        self._parts = parts
+
+    def show_section(self, key: str) -> None:
+        self._parts.append(key)
+
+
 class Pages:
     """Builds pages and keeps which were built."""
 
     def __init__(self) -> None:
         self.built: list[str] = []
+        self.parts: list[str] = []
 
     def entries(self) -> list[PageEntry]:
         return [PageEntry(Place(key, key.title(), "home"), lambda key=key: self._build(key)) for key in KEYS]
 
     def _build(self, key: str) -> QWidget:
         self.built.append(key)
-        return QLabel(key)
+        return PageOfParts(self.parts) if key == "swarm" else QLabel(key)
 
 
 @pytest.fixture
@@ -81,6 +92,13 @@ def test_the_rail_leads_to_pages_by_mouse_and_keyboard(
     assert shown == ["chat"]
     qtbot.keyClick(view, Qt.Key.Key_3, Qt.KeyboardModifier.ControlModifier)
     assert shown == ["chat", "swarm"]
+
+
+def test_a_page_can_lead_to_a_part_of_another(view: PagesView, pages: Pages) -> None:
+    view.show_part("chat", "serving")
+    assert pages.built == ["chat"]  # a page without parts is just shown
+    view.show_part("swarm", "serving")
+    assert pages.parts == ["serving"]
 
 
 def test_a_page_that_is_no_more_leads_to_the_first(view: PagesView) -> None:
@@ -144,3 +162,16 @@ def test_a_minimised_window_comes_back_to_the_front(window: MainWindow) -> None:
     window.come_to_front()
     assert not window.isMinimized()
     assert window.isVisible()
+
+
+def test_no_word_of_the_rail_is_cut_off_however_large_text_is(
+    qtbot: QtBot, qapp: QApplication, view: PagesView
+) -> None:
+    view.show_page("home")
+    view.resize(*LEAST_SIZE)
+    view.show()
+    before = view.rail.width()
+    theme.apply(qapp, "light", 2.0)
+    qtbot.waitUntil(lambda: view.rail.width() > before)
+    items = [item for item in view.rail.findChildren(QAbstractButton) if item.isVisible()]
+    assert all(item.width() >= item.sizeHint().width() for item in items)

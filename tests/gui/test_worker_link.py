@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -176,11 +177,31 @@ def test_everything_that_is_published_arrives(qtbot: QtBot, link: WorkerLink, wo
 
 
 def test_a_worker_that_leaves_is_looked_for_again(qtbot: QtBot, link: WorkerLink, tmp_path: Path) -> None:
-    with Worker(tmp_path):
+    with Worker(tmp_path) as worker, qtbot.waitSignal(link.status_changed):
         connected(qtbot, link)
-    qtbot.waitUntil(lambda: link.connection is not Connection.CONNECTED)
+    assert worker.subscribed
+    qtbot.waitUntil(lambda: link.connection is Connection.RESTARTING)
     with Worker(tmp_path):
         qtbot.waitUntil(lambda: link.connection is Connection.CONNECTED)
+
+
+def test_a_killed_worker_that_others_had_started_is_a_crash_too(qtbot: QtBot, tmp_path: Path) -> None:
+    command = played_worker.command(tmp_path)
+    with subprocess.Popen(command) as found:
+        link = WorkerLink(tmp_path, None, command=command)
+        qtbot.waitUntil((tmp_path / "control.json").exists, timeout=20_000)
+        seen: list[tuple[Connection, str]] = []
+        link.connection_changed.connect(lambda: seen.append((link.connection, link.connection_reason)))
+        with qtbot.waitSignal(link.status_changed, timeout=20_000):
+            link.start()
+        assert pid_of(tmp_path) == found.pid
+        found.kill()
+    qtbot.waitUntil(lambda: (Connection.RESTARTING, "The worker ended unexpectedly.") in seen)
+    qtbot.waitUntil(lambda: link.connection is Connection.CONNECTED, timeout=20_000)
+    over: list[bool] = []
+    link.quit_worker(lambda: over.append(True))
+    qtbot.waitUntil(lambda: bool(over), timeout=20_000)
+    link.close()
 
 
 def test_work_aside_tells_its_outcome_here(qtbot: QtBot, link: WorkerLink) -> None:
@@ -216,8 +237,8 @@ def test_a_killed_worker_is_started_again_and_quitting_leaves_none(qtbot: QtBot,
     connected(qtbot, link)
     first = pid_of(tmp_path)
     os.kill(first, signal.SIGKILL)
-    qtbot.waitUntil(lambda: link.connection is Connection.RESTARTING)
-    assert link.restart_delay_s == 1.0
+    qtbot.waitUntil(lambda: link.restart_delay_s == 1.0)
+    assert link.connection is Connection.RESTARTING
     qtbot.waitUntil(lambda: link.connection is Connection.CONNECTED, timeout=20_000)
     second = pid_of(tmp_path)
     assert second != first

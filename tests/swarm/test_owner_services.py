@@ -81,6 +81,30 @@ def test_two_clients_watch_one_answer_and_it_is_kept(worker: Worker, smollm2: Pa
     asyncio.run(run())
 
 
+def test_the_route_of_an_answer_is_told_while_it_grows(worker: Worker, smollm2: Path, tmp_path: Path) -> None:
+    async def run() -> None:
+        data_dir = tmp_path / "worker"
+        events: asyncio.Queue[Any] = asyncio.Queue()
+        async with ControlClient(data_dir, on_event=events.put_nowait) as client, asyncio.timeout(60):
+            await client.request(Subscribe(topics=Topic(chats=True)))
+            conversation = await chat(client, "create", model="any", sampling={"max_new_tokens": 2000})
+            exchange = await chat(client, "ask", conversation_id=conversation["id"], text=QUESTION)
+            told: list[dict[str, Any]] = []
+            while len(told) < 3 or not told[-1]["tokens"]:
+                event = await events.get()
+                assert event.event != "answer_ended"
+                told += [event.data] if event.event == "answer_route" else []
+            await chat(client, "stop", conversation_id=conversation["id"])
+            worker_id = (await client.request(GetStatus()))["peer_id"]
+        assert {each["message_id"] for each in told} == {exchange["answer"]["id"]}
+        assert told[-1]["route"] == [{"peer_id": worker_id, "start": 0, "end": 30}]
+        assert told[-1]["tokens_per_s"] > 0 and told[-1]["first_token_s"] > 0
+        tokens = [each["tokens"] for each in told]
+        assert tokens == sorted(tokens)
+
+    asyncio.run(run())
+
+
 def test_bad_chat_commands_are_refused_in_words(worker: Worker, tmp_path: Path) -> None:
     async def run() -> None:
         async with ControlClient(tmp_path / "worker") as client:

@@ -333,6 +333,9 @@ def test_the_log_is_in_a_file_and_follows_a_client(worker: Worker, tmp_path: Pat
 
 def test_settings_take_effect_at_once(worker: Worker, tmp_path: Path) -> None:
     data_dir = tmp_path / "worker"
+    before = ask(data_dir, SetSetting(name="app.theme", text="dark"))
+    assert before.state is State.SERVING, "what concerns the window alone disturbs no session"
+    assert load_settings(data_dir).settings.app.theme == "dark"
     ask(data_dir, SetSetting(name="limits.hours", text=tomorrow()))
     paused = wait_until(data_dir, State.PAUSED)
     assert paused.reason == "Paused outside of the hours that you chose"

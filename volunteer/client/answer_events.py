@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Self
 
 from volunteer.client.conversation_values import Conversation, Figures, State
+from volunteer.client.routing import Hop
 
 MAX_PENDING = 256
 """What one watcher may leave unread; text counts once for each answer, however long it is."""
@@ -33,6 +34,19 @@ class AnswerText:
     message_id: int
     offset: int
     piece: str
+
+
+@dataclass(frozen=True)
+class AnswerRoute:
+    """Where an answer that grows is computed, and how quickly; told when that changes, at most twice a second."""
+
+    conversation_id: int
+    message_id: int
+    route: tuple[Hop, ...]
+    tokens: int
+    tokens_per_s: float
+    first_token_s: float | None
+    """From the question to the first new token; None until that came."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +96,7 @@ class EventsLost:
     """The watcher read too slowly. What it shows must be read again; answers that grow are told anew after this."""
 
 
-ChatEvent = AnswerBegan | AnswerText | AnswerEnded | AnswerNotice | ConversationChanged | EventsLost
+ChatEvent = AnswerBegan | AnswerText | AnswerRoute | AnswerEnded | AnswerNotice | ConversationChanged | EventsLost
 
 
 @dataclass
@@ -91,6 +105,7 @@ class GrowingText:
 
     began: AnswerBegan
     text: str = ""
+    route: AnswerRoute | None = None
     notices: dict[NoticeKind, str] = field(default_factory=dict)
 
 
@@ -118,6 +133,12 @@ class Watchers:
         for subscription in tuple(self._subscriptions):
             subscription.put_text(growing, offset)
 
+    def route(self, growing: GrowingText, route: AnswerRoute) -> None:
+        """Says it if it is another one than before."""
+        if growing.route != route:
+            growing.route = route
+            self.tell(route)
+
     def notice(self, growing: GrowingText, kind: NoticeKind, text: str) -> None:
         """Says it once; an empty text if there was something to take back."""
         if growing.notices.get(kind, "") != text:
@@ -142,6 +163,8 @@ class Watchers:
             subscription.put(growing.began)
             if growing.text:
                 subscription.put_text(growing, 0)
+            if growing.route is not None:
+                subscription.put(growing.route)
             for kind, text in growing.notices.items():
                 if text:
                     subscription.put(_notice(growing, kind))
@@ -182,10 +205,15 @@ class Subscription:
         restart(self)
 
     def put(self, event: ChatEvent) -> None:
-        """Of the changes of one conversation that were not read, the last one is enough, in the place of the first."""
+        """Of the changes of one conversation, or route, that were not read, the last is enough, where the first was."""
         self._count += 1
-        key = ("changed", event.conversation_id) if isinstance(event, ConversationChanged) else ("event", self._count)
-        self._put(key, event)
+        match event:
+            case ConversationChanged(conversation_id=conversation_id):
+                self._put(("changed", conversation_id), event)
+            case AnswerRoute(message_id=message_id):
+                self._put(("route", message_id), event)
+            case _:
+                self._put(("event", self._count), event)
 
     def put_text(self, growing: GrowingText, offset: int) -> None:
         """The text of `growing` from `offset` on, up to where it will be when this is read."""

@@ -17,7 +17,7 @@ from typing import Any, Self, TypeVar
 
 import torch
 
-from volunteer.client.chat import Answer, Chat, Message, Sampling
+from volunteer.client.chat import Answer, Chat, Message, Progress, Sampling
 from volunteer.client.connection import Stopped
 from volunteer.client.text_stream import Piece
 from volunteer.errors import Unavailable, UserError
@@ -133,6 +133,7 @@ class Answering:
         *,
         on_text: Callable[[str], None] = lambda text: None,
         on_piece: Callable[[Piece], None] = lambda piece: None,
+        on_started: Callable[[Callable[[], Progress]], None] = lambda look: None,
         stop: threading.Event,
     ) -> Answer:
         """Answers on a thread, when there is a turn. Cancelling this sets `stop`, and waits for the thread to notice.
@@ -140,6 +141,7 @@ class Answering:
         Args:
             on_text: called in the event loop with each piece of text, in order, and not after this has returned.
             on_piece: the same with log-probabilities, if the question asks for them.
+            on_started: called in the event loop when it is the question's turn, with what tells how far the answer is.
             stop: set by anybody, it ends the answer within a moment.
 
         Raises:
@@ -153,7 +155,7 @@ class Answering:
             async with contextlib.AsyncExitStack() as stack:
                 await _unless_stopped(stack.enter_async_context(self._turns), stop)
                 chat = await _unless_stopped(stack.enter_async_context(self._use()), stop)
-                return await self._answer_on_thread(chat, question, on_text, on_piece, stop)
+                return await self._answer_on_thread(chat, question, on_text, on_piece, on_started, stop)
         except Stopped:
             return Answer("", 0, (), 0.0, 0.0, (), 0, finish_reason="cancelled")
         except asyncio.CancelledError:
@@ -170,6 +172,7 @@ class Answering:
         question: Question,
         on_text: Callable[[str], None],
         on_piece: Callable[[Piece], None],
+        on_started: Callable[[Callable[[], Progress]], None],
         stop: threading.Event,
     ) -> Answer:
         loop = asyncio.get_running_loop()
@@ -182,11 +185,15 @@ class Answering:
         def to_the_loop(piece: Piece) -> None:
             loop.call_soon_threadsafe(hand_on, piece)
 
+        def started(look: Callable[[], Progress]) -> None:
+            loop.call_soon_threadsafe(on_started, look)
+
         def answer() -> Answer:
             return chat.answer(
                 question.prompt(chat),
                 question.sampling,
                 on_piece=to_the_loop,
+                on_started=started,
                 stop=stop,
                 score_prompt=question.score_prompt,
             )

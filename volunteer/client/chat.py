@@ -67,8 +67,24 @@ class Answer:
     @property
     def tokens_per_s(self) -> float:
         """Of the tokens after the first, whose time is the prompt's; 0 when there are none."""
-        rest_s = self.total_s - self.first_token_s
-        return (len(self.token_ids) - 1) / rest_s if len(self.token_ids) > 1 and rest_s > 0 else 0.0
+        return _tokens_per_s(len(self.token_ids), self.total_s - self.first_token_s)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """An answer that is under way, as far as it has come."""
+
+    route: tuple[Hop, ...] = ()
+    """Empty until there is one."""
+    tokens: int = 0
+    tokens_per_s: float = 0.0
+    """Of the tokens after the first, up to now."""
+    first_token_s: float | None = None
+    """From the question to the first new token."""
+
+
+def _tokens_per_s(tokens: int, rest_s: float) -> float:
+    return (tokens - 1) / rest_s if tokens > 1 and rest_s > 0 else 0.0
 
 
 class _Stop(StoppingCriteria):
@@ -162,6 +178,7 @@ class Chat:
         *,
         on_text: Callable[[str], None] = lambda text: None,
         on_piece: Callable[[Piece], None] = lambda piece: None,
+        on_started: Callable[[Callable[[], Progress]], None] = lambda look: None,
         stop: threading.Event | None = None,
         score_prompt: bool = False,
     ) -> Answer:
@@ -169,6 +186,7 @@ class Chat:
 
         Args:
             on_piece: gets the same, with log-probabilities if `sampling` asks for them.
+            on_started: gets what any thread may ask from now on how far the answer has come.
             stop: set from another thread, it ends the answer within a moment, in the midst of the prompt too.
             score_prompt: gives the log-probabilities of the prompt's tokens as well.
 
@@ -210,6 +228,7 @@ class Chat:
                 offer=offer,
                 peers=sampling.peers,
             )
+            on_started(lambda: _progress(cache, stream, started))
             try:
                 if score_prompt:
                     scored_prompt = scored_tokens(
@@ -312,6 +331,17 @@ class Chat:
         if not speculation_pays(self.model.likely_route(max_length=max_length + DRAFT_TOKENS, stop=stop)):
             return {}
         return self.speculation.arguments()
+
+
+def _progress(cache: SwarmCache, stream: TextStream, started: float) -> Progress:
+    tokens, first_token_at = len(stream.token_ids), stream.first_token_at
+    rest_s = 0.0 if first_token_at is None else time.perf_counter() - first_token_at
+    return Progress(
+        route=() if cache.session is None else cache.session.route,
+        tokens=tokens,
+        tokens_per_s=_tokens_per_s(tokens, rest_s),
+        first_token_s=None if first_token_at is None else first_token_at - started,
+    )
 
 
 def _not_empty(prompt_ids: torch.Tensor) -> torch.Tensor:

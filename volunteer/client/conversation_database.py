@@ -14,6 +14,7 @@ from pathlib import Path
 
 from volunteer.errors import ConfigurationError, ExitCode, UserError
 from volunteer.sqlite_file import (
+    Damaged,
     existing_files,
     is_damage,
     make_file,
@@ -183,7 +184,7 @@ def _open(path: Path, migrations: Sequence[str]) -> sqlite3.Connection:
         # A commit waits for no disk: a process that is killed loses nothing, a power cut the last seconds at most.
         connection.execute("PRAGMA synchronous = NORMAL")
         if connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
-            raise _Damaged("quick_check found an error")
+            raise Damaged("quick_check found an error")
         _migrate(connection, migrations)
         connection.execute("PRAGMA foreign_keys = ON")
     except BaseException:
@@ -231,7 +232,3 @@ def _has_search_index(connection: sqlite3.Connection) -> bool:
     if found != len(_SEARCH_TRIGGERS):
         make_search_index(connection)
     return True
-
-
-class _Damaged(sqlite3.DatabaseError):
-    sqlite_errorcode = sqlite3.SQLITE_CORRUPT

@@ -189,7 +189,7 @@ class Status(Message):
         last_request_s: seconds since the epoch.
         tokens_per_s: served, over the last seconds.
         served_tokens_today: by the owner's calendar.
-        sent_bytes_per_s, received_bytes_per_s: by this machine over all its networks; 0 while it does not serve.
+        sent_bytes_per_s, received_bytes_per_s: in calls of the swarm, and downloads; over the last seconds.
         seen_by_others_s: when another peer last showed that it sees this one, seconds since the epoch.
     """
 
@@ -268,7 +268,7 @@ class Day(Message):
     Attributes:
         date: as in 2026-11-27.
         serving_s: how long it was ready to serve.
-        sent_bytes, received_bytes: by this machine over all its networks, meanwhile.
+        sent_bytes, received_bytes: in calls of the swarm, and downloads of blocks.
         earned, spent: points.
     """
 

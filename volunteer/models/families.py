@@ -147,9 +147,12 @@ class Family(ABC):
 
     @property
     def dtype(self) -> torch.dtype:
-        """The number format in which the checkpoint was saved."""
+        """The number format in which the checkpoint was saved; bfloat16 where it does not say, as Petals takes it.
+
+        bigscience/bloom does not, and its tensors are bfloat16.
+        """
         dtype = getattr(self.config, "dtype", None)
-        return dtype if isinstance(dtype, torch.dtype) else torch.float32
+        return dtype if isinstance(dtype, torch.dtype) else torch.bfloat16
 
     def build_block(self, index: int) -> nn.Module:
         """`transformers`' layer `index` with parameters on the meta device, to be filled and given to `runnable`."""

@@ -243,9 +243,10 @@ class HubCheckpoint(Checkpoint):
         for _ in range(2):
             stored = {part: PartFile(self.folder, part).stored_bytes(plan) for part, plan in plans.items()}
             total_bytes = sum(plan.data_bytes for plan in plans.values())
+            meter = ProgressMeter(total_bytes, stored, on_progress, self._transfer.monotonic_s)
             if missing_bytes := total_bytes - sum(stored.values()):
                 check_disk(self.folder, missing_bytes, self._transfer)
-            meter = ProgressMeter(total_bytes, stored, on_progress, self._transfer.monotonic_s)
+                meter.tell()  # what is here already was not brought now
             for part, plan in plans.items():
                 self._fetch(PartFile(self.folder, part), plan, meter, cancelled)
             differing = self._differing_shards(plans, cancelled)

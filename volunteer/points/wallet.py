@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import datetime
+import sqlite3
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from volunteer.points.identity import Identity, load_identity
 from volunteer.points.ledger import Ledger
-from volunteer.points.ledger_file import LEDGER_FILE
+from volunteer.points.ledger_file import LEDGER_FILE, read_ledger_file
+from volunteer.points.totals import PointsSummary, Total, read_days, read_points
 
 IDENTITY_FILE = "identity.key"
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -49,11 +56,24 @@ class Wallet:
                 self._holder = Holder(identity, Ledger(self._ledger_file, identity))
             return self._holder
 
-    @property
-    def ledger(self) -> Ledger | None:
-        """The one that is open."""
-        holder = self._holder
-        return None if holder is None else holder.ledger
+    def points(self) -> PointsSummary | None:
+        """What the ledger says, open or not; None where there is none yet.
+
+        Raises:
+            UserError: it cannot be read.
+        """
+        return self._look(lambda connection: read_points(connection, datetime.date.today()))
+
+    def days(self) -> dict[str, Total]:
+        """By date, as 2026-11-25, the first one first. Raises UserError."""
+        return self._look(read_days) or {}
+
+    def _look(self, read: Callable[[sqlite3.Connection], T]) -> T | None:
+        """Over a connection of its own: the ledger is opened, and made, by who signs."""
+        if not self._ledger_file.exists():
+            return None
+        with read_ledger_file(self._ledger_file) as connection:
+            return read(connection)
 
     def close(self) -> None:
         with self._lock:

@@ -18,6 +18,7 @@ from volunteer.server.fair_use import FairUse, UnfairUse
 from volunteer.server.standing import Credit, Standings
 from volunteer.swarm.peer_lists import PeerLists
 from volunteer.swarm.rpc import Refused
+from volunteer.swarm.traffic import Traffic
 
 
 class TooBusy(Refused):
@@ -33,7 +34,7 @@ class NotListed(Refused):
 
 @dataclass
 class Served:
-    """What this server has done for others since it started."""
+    """What this server has done for others since it started, and when they last saw it."""
 
     tokens: int = 0
     """Rows x new tokens of all inference steps, each counted once for the whole span."""
@@ -41,11 +42,17 @@ class Served:
     open_sessions: int = 0
     last_request_at: float | None = None
     """`time.monotonic()` of the end of the last one."""
+    seen_at: float | None = None
+    """`time.monotonic()` of when another peer last gave this server's record back, or dialled it."""
+    traffic: Traffic = field(default_factory=Traffic)
     owner: str | None = None
     """The peer id under which this machine's own questions come; they are no service to others."""
 
     def note_owner(self, peer_id: str) -> None:
         self.owner = peer_id
+
+    def note_seen(self) -> None:
+        self.seen_at = time.monotonic()
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ LIFETIME_S = 60.0
 """Twice the time between two announcements, as in Petals; short, so that the others soon know who is lost."""
 REFRESH_S = 30.0
 _REFRESHES_A_LOOK = 4
-"""After so many announcements others are asked whether they have them."""
+"""After so many announcements others are asked whether they have them; the first time at once, for the volunteer."""
 _REFRESHES_A_CHECK = 20
 """How often others are asked to dial a server that they reach directly; others ask as often as they look.
 
@@ -47,6 +47,7 @@ class Announcer:
         may_move: it goes to other blocks when the swarm needs those more.
         on_reach: told how others get here, and what to do about it, whenever that changes.
         on_servers: told who is in the swarm, by peer id, with every announcement.
+        on_seen: told when another peer gave this server's record back, or has just dialled it.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class Announcer:
         may_move: bool = False,
         on_reach: Callable[[Reach, str], None] = lambda reach, advice: None,
         on_servers: Callable[[Mapping[str, ServerInfo]], None] = lambda servers: None,
+        on_seen: Callable[[], None] = lambda: None,
     ):
         self._node = node
         self._model = model
@@ -82,6 +84,7 @@ class Announcer:
         self._state = ServerState.OFFLINE
         self._on_reach = on_reach
         self._on_servers = on_servers
+        self._on_seen = on_seen
         self._reach: Reach | None = None
 
     async def joining(self) -> None:
@@ -98,17 +101,12 @@ class Announcer:
         """Announces again and again within the `async with`, before the record expires."""
 
         async def refresh() -> None:
-            for count in itertools.count(1):
-                await asyncio.sleep(REFRESH_S)
+            for count in itertools.count():
                 try:
-                    often = _REFRESHES_A_CHECK if self._reach is Reach.DIRECT else _REFRESHES_A_LOOK
-                    if count % often == 1:
-                        await self.find_reach()
-                    await self._announce(ServerState.ONLINE)
-                    if count % _REFRESHES_A_LOOK == 0 and not await self.is_seen():
-                        await self._announce(ServerState.ONLINE)
+                    await self._refresh(count)
                 except Exception:
                     logger.warning("Could not refresh the record of this server", exc_info=True)
+                await asyncio.sleep(REFRESH_S)
 
         task = asyncio.create_task(refresh())
         try:
@@ -116,9 +114,21 @@ class Announcer:
         finally:
             task.cancel()
 
+    async def _refresh(self, count: int) -> None:
+        """The first one, 0, comes right after the record was announced."""
+        if count > 0:
+            often = _REFRESHES_A_CHECK if self._reach is Reach.DIRECT else _REFRESHES_A_LOOK
+            if count % often == 1:
+                await self.find_reach()
+            await self._announce(ServerState.ONLINE)
+        if count % _REFRESHES_A_LOOK == 0 and not await self.is_seen():
+            await self._announce(ServerState.ONLINE)
+
     async def is_seen(self) -> bool:
         """Whether others can find this server; true as well where there are no others."""
         seen = await self._node.is_seen_by_others(self._model.dht_prefix, self._plan.start)
+        if seen:
+            self._on_seen()
         if seen is False:
             logger.warning("No other peer knows of this server: announcing it again.")
         return seen is not False
@@ -128,7 +138,10 @@ class Announcer:
         servers = await self._node.servers(self._model.dht_prefix, self._model.family.num_blocks)
         others = [peer_id for peer_id, server in servers.items() if server.is_online and peer_id != self._node.peer_id]
         asked = random.sample(others, min(_ASKED_TO_DIAL, len(others)))
-        reach = reach_of(await self._node.dialled_by(asked))
+        answers = await self._node.dialled_by(asked)
+        if any(answer is not None and (answer.direct or answer.over_relay) for answer in answers):
+            self._on_seen()
+        reach = reach_of(answers)
         if reach is not self._reach and (reach is not Reach.UNKNOWN or self._reach is None):
             self._reach = reach
             self._fixed["using_relay"] = reach is Reach.RELAYED

@@ -1,6 +1,6 @@
-"""How many blocks fit on this machine, and which of them the swarm needs most: arithmetic on numbers and records.
+"""Which blocks the swarm needs most: arithmetic on records.
 
-Knows neither devices nor the network; sizes and servers are handed in.
+Knows neither devices nor the network; servers are handed in.
 """
 
 from __future__ import annotations
@@ -11,52 +11,6 @@ from dataclasses import dataclass
 
 from volunteer.errors import ConfigurationError
 from volunteer.swarm.records import ServerInfo, ServerState, blocks_in_words, uncovered_blocks
-
-_PLAIN_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
-NUMBER_FORMATS = (*_PLAIN_BYTES, "int8", "nf4")
-_NF4_GROUP = 64  # values that share one float32 scale in bitsandbytes, without its double quantisation
-
-
-def block_bytes(
-    number_format: str,
-    *,
-    linear_parameters: int,
-    linear_rows: int,
-    other_parameters: int,
-    other_bytes: int = 4,
-) -> int:
-    """Bytes that the weights of one block take.
-
-    Args:
-        linear_parameters: values in the weight matrices of the linear layers, which int8 and nf4 shrink.
-        linear_rows: output rows of those matrices together; int8 keeps a scale for each, counted as float32, which
-            bitsandbytes' are (those on a processor are bfloat16).
-        other_parameters: norms, biases and whatever else stays as it is.
-        other_bytes: bytes of each of these beside int8 or nf4 matrices, 2 or 4.
-    """
-    if number_format in _PLAIN_BYTES:
-        return (linear_parameters + other_parameters) * _PLAIN_BYTES[number_format]
-    if number_format == "int8":
-        linear_bytes = linear_parameters + 4 * linear_rows
-    elif number_format == "nf4":
-        linear_bytes = _divide_up(linear_parameters, 2) + 4 * _divide_up(linear_parameters, _NF4_GROUP)
-    else:
-        raise ConfigurationError(f"{number_format!r} is not a number format. Use one of {', '.join(NUMBER_FORMATS)}.")
-    return linear_bytes + other_parameters * other_bytes
-
-
-def kv_bytes_per_token(num_kv_heads: int, head_dim: int, dtype_bytes: int) -> int:
-    """Bytes of KV cache that one token takes in one block: a key and a value for every head."""
-    return 2 * num_kv_heads * head_dim * dtype_bytes
-
-
-def blocks_that_fit(free_bytes: int, *, block_bytes: int, cache_bytes_per_block: int, reserve_bytes: int) -> int:
-    """How many blocks fit beside their KV caches, leaving `reserve_bytes` for activations and other programs."""
-    return max(0, (free_bytes - reserve_bytes) // (block_bytes + cache_bytes_per_block))
-
-
-def _divide_up(dividend: int, divisor: int) -> int:
-    return -(-dividend // divisor)
 
 
 @dataclass(frozen=True)

@@ -9,32 +9,24 @@ from pathlib import Path
 
 import torch
 
-from volunteer.errors import ConfigurationError, UserError
+from volunteer.block_memory import (
+    GPU_RESERVE_BYTES,
+    RAM_RESERVE_BYTES,
+    BlockShape,
+    block_needs,
+    fitting_blocks,
+)
+from volunteer.errors import ConfigurationError
 from volunteer.hardware import detect
 from volunteer.models.families import Family
 from volunteer.models.linear import NumberFormat, Processor, fast_formats
 from volunteer.models.loading import block_size
-from volunteer.server.block_selection import (
-    BlockPlan,
-    block_bytes,
-    blocks_that_fit,
-    choose_blocks,
-    kv_bytes_per_token,
-    parse_blocks,
-)
+from volunteer.server.block_selection import BlockPlan, choose_blocks, parse_blocks
 from volunteer.swarm.node import SwarmNode
 
 logger = logging.getLogger(__name__)
 
-KV_TOKENS_PER_BLOCK = 16384
-"""KV room in tokens of each block: eight sessions of 2,048, as Petals' servers keep."""
 MAX_SESSION_TOKENS = 8192
-_CPU_RESERVE_BYTES = 2 * 1024**3
-_GPU_RESERVE_BYTES = 1024**3
-
-
-class NotEnoughMemory(UserError):
-    """Not even one block fits."""
 
 
 @dataclass(frozen=True)
@@ -121,28 +113,29 @@ def max_session_tokens(family: Family) -> int:
 def _blocks_that_fit(
     family: Family, chosen_format: Format, kv_tokens: int, memory_bytes: int | None, data_dir: Path
 ) -> int:
-    size, dtype_bytes = block_size(family), chosen_format.dtype.itemsize
-    weights = block_bytes(
-        chosen_format.weights,
+    needs = block_needs(
+        shape_of(family),
+        number_format=chosen_format.weights,
+        dtype=str(chosen_format.dtype).removeprefix("torch."),
+        kv_tokens=kv_tokens,
+    )
+    if chosen_format.device.type == "cuda":
+        free, reserve = torch.cuda.mem_get_info(chosen_format.device)[0], GPU_RESERVE_BYTES
+    else:
+        free, reserve = detect(data_dir).memory.available_bytes, RAM_RESERVE_BYTES
+    return fitting_blocks(free, needs, reserve_bytes=reserve, limit_bytes=memory_bytes, of_blocks=family.num_blocks)
+
+
+def shape_of(family: Family) -> BlockShape:
+    """Of its blocks."""
+    size = block_size(family)
+    return BlockShape(
         linear_parameters=size.linear_parameters,
         linear_rows=size.linear_rows,
         other_parameters=size.other_parameters,
-        other_bytes=dtype_bytes,
+        num_kv_heads=family.num_kv_heads,
+        head_dim=family.head_dim,
     )
-    cache = kv_tokens * kv_bytes_per_token(family.num_kv_heads, family.head_dim, dtype_bytes)
-    if chosen_format.device.type == "cuda":
-        free, reserve = torch.cuda.mem_get_info(chosen_format.device)[0], _GPU_RESERVE_BYTES
-    else:
-        free, reserve = detect(data_dir).memory.available_bytes, _CPU_RESERVE_BYTES
-    if memory_bytes is not None:
-        free = min(free, memory_bytes + reserve)  # the reserve is for the others, whom the limit is for as well
-    fitting = blocks_that_fit(free, block_bytes=weights, cache_bytes_per_block=cache, reserve_bytes=reserve)
-    if fitting < 1:
-        raise NotEnoughMemory(
-            f"One block needs {(weights + cache + reserve) / 1e9:.1f} GB with room for sessions, "
-            f"{free / 1e9:.1f} GB are free."
-        )
-    return min(fitting, family.num_blocks)
 
 
 def _device(name: str | None) -> torch.device:

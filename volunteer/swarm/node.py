@@ -42,6 +42,7 @@ from volunteer.swarm.gate import GatedDaemon, GatedStream, SwarmGate
 from volunteer.swarm.known_peers import KnownPeers
 from volunteer.swarm.pacer import Pacer
 from volunteer.swarm.peer_lists import PeerLists
+from volunteer.swarm.pending_calls import PendingCalls
 from volunteer.swarm.record_guard import RecordGuard
 from volunteer.swarm.records import ServerInfo, ServerRecord, block_uid, servers_from_blocks, to_wire
 from volunteer.swarm.rpc import (
@@ -64,6 +65,7 @@ from volunteer.swarm.rpc import (
 from volunteer.swarm.sealed_records import SealedRecords
 from volunteer.swarm.signed_records import is_signed, sign_record
 from volunteer.swarm.swarm_key import SwarmKey
+from volunteer.swarm.traffic import Traffic
 
 logger = logging.getLogger(__name__)
 
@@ -75,6 +77,8 @@ _UNCLAIMED_S = 10.0
 """A daemon to which nobody opens a connection for so long ends: its program was killed while it started."""
 _CONNECT_TIMEOUT_S = 10.0
 _GOODBYE_S = 5.0
+_SHUTDOWN_S = 3.0
+"""For hivemind to end by itself; then its daemon is killed."""
 _ASKED_FOR_RECORD = 5
 """Of the peers nearest to a key, as many as hivemind stores a record at."""
 _DIAL_BACK_TIMEOUT_S = 45.0
@@ -153,6 +157,8 @@ class SwarmNode:
         self._gate: SwarmGate | None = None
         self.admits: Callable[[str], bool] = options.peers.may_knock
         """Whether a caller is listened to, by its peer id. Its account is known only from what it says."""
+        self.traffic = Traffic()
+        """Counts calls; may be exchanged for one that counts several nodes."""
         self._guard = RecordGuard(None if options.swarm_key is None else SealedRecords(options.swarm_key))
         self._identity: Identity | None = None
         self.is_serving = False
@@ -225,6 +231,8 @@ class SwarmNode:
             startup_timeout=_DAEMON_START_TIMEOUT_S,
             idle_timeout=_UNCLAIMED_S,
         )
+        control = self._p2p._client.control
+        control._pending_calls = PendingCalls(control._pending_calls)
         if options.swarm_key is not None:
             await self._close_off(options.swarm_key)
         self._dht = await DHTNode.create(
@@ -385,13 +393,16 @@ class SwarmNode:
             async with asyncio.timeout(timeout_s):
                 reader, writer = await self._stream_to(PeerID.from_base58(peer_id), method)
         if self._gate is None:
-            return MessageStream(reader, writer, max_message_bytes=_CLIENT_MESSAGE_BYTES, pacer=self._pacer)
+            return MessageStream(
+                reader, writer, max_message_bytes=_CLIENT_MESSAGE_BYTES, pacer=self._pacer, traffic=self.traffic
+            )
         return GatedStream(
             reader,
             writer,
             max_message_bytes=_CLIENT_MESSAGE_BYTES,
             peer_id=peer_id,
             pacer=self._pacer,
+            traffic=self.traffic,
             gate=self._gate,
         )
 
@@ -414,10 +425,13 @@ class SwarmNode:
     async def call(self, peer_id: str, method: str, request: Any, response_type: Any, *, timeout_s: float) -> Any:
         """One unary RPC. Raises RemoteError with the peer's text, or PeerLost."""
         with peer_errors():
+            self.traffic.sent_bytes += request.ByteSize()
             async with asyncio.timeout(timeout_s):
-                return await self._p2p.call_protobuf_handler(
+                response = await self._p2p.call_protobuf_handler(
                     PeerID.from_base58(peer_id), method, request, response_type
                 )
+            self.traffic.received_bytes += response.ByteSize()
+            return response
 
     async def is_alive(self, peer_id: str, *, timeout_s: float) -> bool:
         """Whether the program at the other end answers a server's simplest RPC, with whatever it may be.
@@ -507,9 +521,11 @@ class SwarmNode:
     def _unary(self, handler: UnaryHandler) -> Callable[[Any, Any], Awaitable[Any]]:
         async def run(request: Any, context: Any) -> Any:
             caller = context.remote_id.to_base58()
+            self.traffic.received_bytes += request.ByteSize()
             self._forget_given_up_calls()
             try:
                 response = await handler(request, caller)
+                self.traffic.sent_bytes += response.ByteSize()
                 await self._pacer.spend(response.ByteSize())
                 return response
             except asyncio.CancelledError:
@@ -541,7 +557,13 @@ class SwarmNode:
                 task.add_done_callback(self._streams.discard)
             caller = info.peer_id.to_base58()
             stream = MessageStream(
-                reader, writer, max_message_bytes=max_message_bytes, inbox=inbox, peer_id=caller, pacer=self._pacer
+                reader,
+                writer,
+                max_message_bytes=max_message_bytes,
+                inbox=inbox,
+                peer_id=caller,
+                pacer=self._pacer,
+                traffic=self.traffic,
             )
             try:
                 await handler(stream, caller)
@@ -570,11 +592,13 @@ class SwarmNode:
         if self._gate is not None:
             self._gate.close()
         if self._dht is not None:
-            await self._dht.shutdown()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_SHUTDOWN_S):
+                    await self._dht.shutdown()
         if self._p2p is not None:
             child = self._p2p._child
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(3.0):
+                async with asyncio.timeout(_SHUTDOWN_S):
                     await self._p2p.shutdown()
             if child is not None and child.returncode is None:
                 child.kill()

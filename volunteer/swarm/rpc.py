@@ -25,6 +25,7 @@ from hivemind.utils.tensor_descr import BatchTensorDescriptor
 
 from volunteer.swarm.compression import Compression, compress, decompress
 from volunteer.swarm.pacer import Pacer
+from volunteer.swarm.traffic import Traffic
 
 _SERVICE = "TransformerConnectionHandler"  # Petals' class name, which is part of every protocol id
 
@@ -145,6 +146,7 @@ class MessageStream:
         inbox: where the bytes of a message are counted, from their arrival until the next message is read.
         peer_id: who is at the other end, for the inbox.
         pacer: when messages may go.
+        traffic: counts what comes and goes.
     """
 
     _MESSAGE = b"\x00"
@@ -159,6 +161,7 @@ class MessageStream:
         inbox: Inbox | None = None,
         peer_id: str = "",
         pacer: Pacer | None = None,
+        traffic: Traffic | None = None,
     ):
         self._reader = reader
         self._writer = writer
@@ -166,6 +169,7 @@ class MessageStream:
         self._inbox = inbox
         self._peer_id = peer_id
         self._pacer = pacer
+        self._traffic = traffic or Traffic()
         self._counted_bytes = 0
 
     async def send(self, message: Any) -> None:
@@ -212,6 +216,7 @@ class MessageStream:
             raise lost("the connection was closed") from error
         except OSError as error:
             raise PeerLost(str(error)) from error
+        self._traffic.received_bytes += len(head) + len(data)
         if not is_error:
             return parse_message(message_type, data)
         error_message: Any = parse_message(RPCError, data)
@@ -262,8 +267,10 @@ class MessageStream:
             self._counted_bytes = 0
 
     async def _write(self, marker: bytes, data: bytes) -> None:
+        head = marker + len(data).to_bytes(8, "big")
+        self._traffic.sent_bytes += len(head) + len(data)
         try:
-            self._writer.writelines((marker + len(data).to_bytes(8, "big"), data))
+            self._writer.writelines((head, data))
             await self._writer.drain()
         except (OSError, RuntimeError) as error:  # RuntimeError: the transport is closing already
             raise PeerLost(str(error)) from error

@@ -8,6 +8,7 @@ import pytest
 from pytestqt.qtbot import QtBot
 
 from gui.viewmodels.chat import ChatViewModel, Options, Page
+from gui.viewmodels.chat_memory import FILE
 from gui.viewmodels.sampling_fields import FIELDS, MAX_NEW_TOKENS, POINTS, SEED, TEMPERATURE, chosen_peers, with_peers
 from gui.worker_link import Connection
 from tests.gui.chat_values import action, branch, chat_over, conversation, event, exchanges, growing, message
@@ -165,6 +166,49 @@ def test_servers_are_known_by_their_public_names(chat: ChatViewModel, link: Fake
     named = SwarmServer(peer_id="QmA", start=0, end=4, state="online", throughput=1, public_name="Anna")
     link.swarm_changed.emit(SwarmChanged(num_blocks=4, servers=(named, named.model_copy(update={"public_name": None}))))
     assert chat.peer_names == {"QmA": "Anna"}
+
+
+# What is remembered
+
+
+def restarted(chat: ChatViewModel, link: FakeLink) -> ChatViewModel:
+    """The page of a window that was closed and opened again."""
+    chat._memory._write()
+    return chat_over(link)
+
+
+def test_the_chat_that_was_open_is_open_again(chat: ChatViewModel, link: FakeLink) -> None:
+    opened(chat, link)
+    chat.keep_draft("half a question")
+    again = restarted(chat, link)
+    assert action(link) == ("open", {"conversation_id": 1, "limit": 100}) and again.draft == "half a question"
+    assert (link.data_dir / FILE).stat().st_mode & 0o077 == 0
+    link.answer(branch(exchanges(1, 2)))
+    assert again.page is Page.TALK
+
+
+def test_a_chat_that_was_deleted_meanwhile_is_no_problem(chat: ChatViewModel, link: FakeLink) -> None:
+    opened(chat, link)
+    again = restarted(chat, link)
+    link.refuse("There is no such conversation any more.")
+    assert again.page is Page.NEW and again.problem == ""
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"conversation": "x", "drafts": {"y": 1}}', '{"drafts": 3}'])
+def test_a_damaged_memory_is_none(link: FakeLink, content: str) -> None:
+    (link.data_dir / FILE).write_text(content)
+    chat = chat_over(link)
+    assert chat.page is Page.NEW and chat.draft == ""
+
+
+def test_a_draft_for_a_new_chat_goes_with_it(chat: ChatViewModel, link: FakeLink) -> None:
+    chat.keep_draft("First")
+    assert restarted(chat, link).draft == "First"
+    chat.send("First")
+    link.answer(conversation(1))
+    assert chat.draft == "First", "until it was asked"
+    link.answer({"conversation": conversation(1), "question": message(1), "answer": growing(2)})
+    assert chat.draft == "" and restarted(chat, link).draft == ""
 
 
 # The form of sampling

@@ -78,10 +78,28 @@ def test_prose_without_a_gap_stays_in_small_pieces(text: str) -> None:
     assert "".join(segment.text for segment in cut).replace("\n", "") == text.replace("\n", "")
 
 
+def test_ideographs_are_cut_sooner() -> None:
+    cut = segments("花瓣是花的一部分。" * 800)
+    assert max(len(segment.text) for segment in cut) <= 1_200
+
+
 @pytest.mark.parametrize("seed", range(40))
 def test_what_grows_is_cut_as_what_was_there_at_once(seed: int) -> None:
     chance = random.Random(seed)
-    pieces = ["word " * 50, "\n", "\n\n", "```", "python\n", "- item", "  indented", "x" * 3000, "`", "~~~\n", "# Head"]
+    pieces = [
+        "word " * 50,
+        "\n",
+        "\n\n",
+        "```",
+        "python\n",
+        "- item",
+        "  indented",
+        "x" * 3000,
+        "`",
+        "~~~\n",
+        "# Head",
+        "花" * 300,
+    ]
     text = "".join(chance.choice(pieces) for _ in range(60))
     known: tuple[Segment, ...] = ()
     end = 0

@@ -137,3 +137,10 @@ def test_the_model_that_is_served_is_offered_for_a_new_swarm(swarms, link):
     assert swarms.usual_model == ""
     link.say(model="bigscience/bloom")
     assert swarms.usual_model == "bigscience/bloom"
+
+
+def test_a_folder_of_this_computer_is_not_offered_to_others(swarms, link, tmp_path):
+    link.say(model="/home/anna/my-model")
+    assert swarms.usual_model == ""
+    link.say(model=str(tmp_path / "models" / "SmolLM2-135M-Instruct"))
+    assert swarms.usual_model == "SmolLM2-135M-Instruct"

@@ -18,7 +18,7 @@ def test_servers_are_letters_and_we_are_here() -> None:
     figures = Figures(214, 9.4, 0.8, ROUTE, 1240.0)
     line = in_one_line(way, figures)
     assert line.startswith("You → A 0–14 → you're here 15–22 → C 23 · 9.4 tokens/s · first token 0.8")
-    assert "214 token" in line and line.endswith("1,240 points")
+    assert line.endswith("214 tokens · 1,240 points spent")
 
 
 def test_public_names_are_used_and_cut() -> None:

@@ -75,7 +75,7 @@ def test_what_is_chosen_is_shown_and_known_from_the_default(form):
 def test_without_a_worker_the_choice_is_in_the_file(form, tmp_path):
     form.set("limits.disk_gb", 20.0)
     form.set("limits.exclusive_programs", ("steam", "blender"))
-    form.set_hours("limits.hours", WeekHours.from_text("mon-fri 22-7"))
+    form.set("limits.hours", WeekHours.from_text("mon-fri 22-7"))
     limits = load_settings(tmp_path).settings.limits
     assert (limits.disk_gb, limits.exclusive_programs) == (20.0, ("steam", "blender"))
     assert limits.hours == WeekHours.from_text("mon-fri 22-7")
@@ -126,6 +126,29 @@ def test_numbers_are_shown_with_their_unit_or_in_words():
     assert number_in_words(FIELDS["limits.threads"], 4) == "4"
 
 
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("limits.only_when_idle", "off"),
+        ("limits.disk_gb", "No limit"),
+        ("limits.nice", "10"),
+        ("app.theme", "As the desktop"),
+        ("limits.hours", "Always"),
+        ("swarm.deny_peers", "none"),
+        ("endpoint.host", "127.0.0.1"),
+        ("serving.blocks", "Where the swarm is weakest"),
+    ],
+)
+def test_the_default_is_told_in_words(form, name, words):
+    assert form.default_in_words(name) == words
+
+
+def test_programs_to_choose_from_are_those_that_run(form):
+    found = []
+    form.list_programs(found.extend)
+    assert any("python" in name or "pytest" in name for name in found)
+
+
 def test_a_setting_has_no_effect_without_the_one_that_it_needs(form):
     assert not form.has_effect("limits.idle_minutes")
     form.set("limits.only_when_idle", True)
@@ -166,6 +189,7 @@ def test_devices_are_those_of_this_computer(form, monkeypatch, qtbot):
     with qtbot.waitSignal(form.choices_changed):
         form.look_around()
     assert [(each.value, each.words) for each in form.choices("serving.device")][2:] == [("cuda:0", "NVIDIA RTX 3060")]
+    assert Choice("bigscience/bloom", "bigscience/bloom") in form.choices("serving.model")
 
 
 def test_what_is_chosen_is_among_the_choices_even_where_nobody_offers_it(form):

@@ -115,6 +115,15 @@ def test_this_computer_is_where_its_worker_says_before_the_swarm_has_noticed(lin
     assert swarm.counts == (1, 1, 1, 1, 1, 1, 0, 0)
 
 
+def test_this_computer_serves_as_soon_as_its_worker_says_so(link, swarm):
+    link.say(peer_id=OWN, blocks=(0, 8), state=State.LOADING)
+    see(link, server(OWN, 0, 8, state="joining"))
+    assert swarm.why == "Nobody serves any block. This computer is loading blocks 0–7."
+    link.say(peer_id=OWN, blocks=(0, 8))
+    assert swarm.health is Health.THIN
+    assert swarm.own.tokens_per_s == 40.0
+
+
 @pytest.mark.parametrize(
     ("wanted", "found"),
     [("zoe", ["Zoe"]), ("5", ["This computer"]), ("kooW99", ["…KooW99"]), ("", ["This computer", "…KooW99", "Zoe"])],

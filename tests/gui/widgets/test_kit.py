@@ -155,3 +155,19 @@ def test_a_hidden_item_leaves_no_hole(qtbot: QtBot) -> None:
     qtbot.addWidget(flow)
     flow.items[0].hide()
     qtbot.waitUntil(lambda: flow.items[1].x() == 0)
+
+
+def test_actions_that_do_not_fit_beside_the_title_stand_below_it(qtbot: QtBot) -> None:
+    page = Page("Settings")
+    qtbot.addWidget(page)
+    search = QLabel("words")
+    search.setMinimumWidth(300)
+    page.actions.addWidget(search)
+    page.resize(900, 400)
+    page.show()
+    assert search.geometry().center().y() == pytest.approx(page.title.geometry().center().y(), abs=3)
+    page.resize(380, 400)
+    qtbot.waitUntil(lambda: search.y() > page.title.geometry().bottom())
+    assert search.geometry().right() < 380
+    page.resize(900, 400)
+    qtbot.waitUntil(lambda: search.y() < page.title.geometry().bottom())

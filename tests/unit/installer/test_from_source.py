@@ -140,3 +140,114 @@ def test_the_program_gets_the_exit_code_arguments_and_environment_through(tmp_pa
     )
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=dict(os.environ))
     assert (result.returncode, result.stdout) == (75, "['two words', '-x'] 1\n")
+
+
+@pytest.mark.parametrize(
+    ("environment", "system", "has_display"),
+    [
+        ({}, "linux", False),
+        ({"DISPLAY": "", "WAYLAND_DISPLAY": ""}, "linux", False),
+        ({"DISPLAY": ":0"}, "linux", True),
+        ({"WAYLAND_DISPLAY": "wayland-0"}, "linux", True),
+        ({}, "darwin", True),
+        ({}, "win32", True),
+    ],
+)
+def test_a_display_is_found_where_there_is_one(environment, system, has_display):
+    assert from_source.has_display(environment, system) == has_display
+
+
+@pytest.fixture
+def installed(monkeypatch):
+    """Libraries that can be loaded; apt adds to them where it is let."""
+    found = set()
+    monkeypatch.setattr(from_source, "can_load", found.__contains__)
+    monkeypatch.setattr(from_source, "install_with_apt", lambda *packages: False)
+    return found
+
+
+ON_X11, ON_WAYLAND = {"DISPLAY": ":0"}, {"DISPLAY": ":0", "WAYLAND_DISPLAY": "wayland-0"}
+
+
+@pytest.mark.parametrize("environment", [ON_X11, ON_WAYLAND])
+def test_the_app_is_started_where_it_can_be_shown(environment, installed):
+    installed.update(from_source.window_libraries(environment).keys())
+    assert from_source.app_or_demo(environment) == []
+    assert from_source.app_or_demo({}) == ["demo"]
+
+
+@pytest.mark.parametrize(
+    ("apt", "words"), [("/usr/bin/apt-get", "sudo apt install libxcb-cursor0"), (None, "libxcb-cursor.so.0")]
+)
+def test_without_a_library_practice_mode_runs_and_the_library_is_named(apt, words, installed, monkeypatch, capsys):
+    monkeypatch.setattr(from_source.shutil, "which", lambda name: apt)
+    installed.update(from_source.window_libraries(ON_X11).keys() - {"libxcb-cursor.so.0"})
+    assert from_source.app_or_demo(ON_X11) == ["demo"]
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == f"The app cannot be shown, for system libraries are missing: {words}"
+
+
+def test_missing_libraries_are_installed_where_that_may_be_done(installed, monkeypatch):
+    def install(*packages):
+        assert packages == ("libegl1", "libgl1")
+        installed.update(from_source.QT_LIBRARIES)
+        return True
+
+    installed.update(from_source.QT_LIBRARIES.keys() - {"libEGL.so.1", "libGL.so.1"})
+    assert from_source.without_window_tests()
+    monkeypatch.setattr(from_source, "install_with_apt", install)
+    assert from_source.without_window_tests() == []
+
+
+def test_tests_open_their_windows_on_no_screen_unless_they_are_told():
+    assert from_source.pytest_environment({"PATH": "x"}) == {
+        "PATH": "x", "QT_QPA_PLATFORM": "offscreen", "OMP_NUM_THREADS": "1",
+    }  # fmt: skip
+    assert from_source.pytest_environment({"QT_QPA_PLATFORM": "xcb"})["QT_QPA_PLATFORM"] == "xcb"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has these libraries in packages")
+def test_the_libraries_are_those_that_qt_needs_and_does_not_bring():
+    """As the loader of this system resolves them for the very Qt that is installed here."""
+    qt = Path(importlib.util.find_spec("PySide6").origin).parent / "Qt"
+    loaded = [qt / "lib" / f"libQt6{name}.so.6" for name in ("Core", "Gui", "Widgets", "DBus", "Network", "Svg")]
+    plugins = {"libqoffscreen.so": {}, "libqxcb.so": from_source.X11_LIBRARIES}
+    plugins["libqwayland.so"] = from_source.WAYLAND_LIBRARIES
+    for plugin, libraries in plugins.items():
+        files = [*loaded, qt / "plugins" / "platforms" / plugin]
+        if plugin != "libqoffscreen.so":
+            kind = "XcbQpa" if "xcb" in plugin else "WaylandClient"
+            files.append(qt / "lib" / f"libQt6{kind}.so.6")
+        needed = {name for file in files for name in needed_by(file) if not (qt / "lib" / name).exists()}
+        unknown = needed - from_source.QT_LIBRARIES.keys() - libraries.keys() - EVERYWHERE
+        assert unknown == set(), plugin
+
+
+EVERYWHERE = {
+    "ld-linux-x86-64.so.2", "ld-linux-aarch64.so.1", "libc.so.6", "libdl.so.2", "libgcc_s.so.1", "libm.so.6",
+    "libpthread.so.0", "libresolv.so.2", "librt.so.1", "libstdc++.so.6", "libz.so.1",
+    # In the packages of others that are named.
+    "libbrotlicommon.so.1", "libgthread-2.0.so.0", "libxcb.so.1",
+}  # fmt: skip
+
+
+def needed_by(file: Path) -> set[str]:
+    """The names that follow DT_NEEDED in a 64-bit little-endian ELF file."""
+    data = file.read_bytes()
+    table, size, count = (
+        int.from_bytes(data[at : at + length], "little") for at, length in ((40, 8), (58, 2), (60, 2))
+    )
+    sections = [data[table + index * size : table + (index + 1) * size] for index in range(count)]
+
+    def field(section: bytes, at: int, length: int) -> int:
+        return int.from_bytes(section[at : at + length], "little")
+
+    (dynamic,) = (section for section in sections if field(section, 4, 4) == 6)
+    strings = field(sections[field(dynamic, 40, 4)], 24, 8)
+    start, length = field(dynamic, 24, 8), field(dynamic, 32, 8)
+    names = set()
+    for at in range(start, start + length, 16):
+        if int.from_bytes(data[at : at + 8], "little") == 1:
+            name = strings + int.from_bytes(data[at + 8 : at + 16], "little")
+            names.add(data[name : data.index(b"\0", name)].decode())
+    return names

@@ -17,13 +17,14 @@ from volunteer.client.answer_events import (
     AnswerBegan,
     AnswerEnded,
     AnswerNotice,
+    AnswerRoute,
     AnswerText,
     ChatEvent,
     ConversationChanged,
     NoticeKind,
     Subscription,
 )
-from volunteer.client.chat import Answer, Sampling
+from volunteer.client.chat import Answer, Progress, Sampling
 from volunteer.client.conversation_database import StorageFull
 from volunteer.client.conversation_store import ConversationStore
 from volunteer.client.conversation_text import TooLong
@@ -58,9 +59,16 @@ class FakeChat:
 class Asked:
     """An answer under way, in the hands of the test."""
 
-    def __init__(self, question: Question, on_text: Callable[[str], None], stop: threading.Event):
+    def __init__(
+        self,
+        question: Question,
+        on_text: Callable[[str], None],
+        on_started: Callable[[Callable[[], Progress]], None],
+        stop: threading.Event,
+    ):
         self.question = question
         self.say = on_text
+        self.start = on_started
         self.stop = stop
         self.result: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
 
@@ -80,8 +88,15 @@ class FakeAnswering:
             await self.opens
         return FakeChat(self.max_position_embeddings)
 
-    async def answer(self, question: Question, *, on_text: Callable[[str], None], stop: threading.Event) -> Answer:
-        asked = Asked(question, on_text, stop)
+    async def answer(
+        self,
+        question: Question,
+        *,
+        on_text: Callable[[str], None],
+        on_started: Callable[[Callable[[], Progress]], None],
+        stop: threading.Event,
+    ) -> Answer:
+        asked = Asked(question, on_text, on_started, stop)
         self.asked.put_nowait(asked)
         while self.heeds_stop and not asked.result.done():
             if stop.is_set():
@@ -213,6 +228,35 @@ def test_who_joins_in_the_midst_gets_the_text_so_far_once(play: Play) -> None:
                 assert event.offset == len(text)
                 text += event.piece
             assert text == whole
+
+    play(scene)
+
+
+def test_the_route_of_an_answer_is_told_when_it_is_known_and_when_it_changes(play: Play) -> None:
+    async def scene(scene: Scene) -> None:
+        conversation = await scene.new()
+        subscription = scene.service.subscribe()
+        exchange = await scene.service.ask(conversation, "Which way?")
+        answer = exchange.answer.id
+        asked = await scene.asked()
+        now = Progress()
+        asked.start(lambda: now)
+        assert await until(subscription, AnswerBegan)
+        for now in (
+            Progress(ROUTE),
+            Progress(ROUTE, tokens=5, tokens_per_s=8.0, first_token_s=0.5),
+            Progress((Hop("QmThird", 0, 30),), tokens=5, tokens_per_s=8.0, first_token_s=0.5),
+        ):
+            told = await until(subscription, AnswerRoute)
+            assert told == [
+                AnswerRoute(conversation, answer, now.route, now.tokens, now.tokens_per_s, now.first_token_s)
+            ]
+            await asyncio.sleep(0.01)
+            assert not subscription._pending, "it is told once"
+        async with scene.service.subscribe() as late:
+            assert len(await until(late, AnswerRoute)) == 2
+        asked.finish()
+        assert [type(event) for event in await until(subscription, AnswerEnded)] == [AnswerEnded]
 
     play(scene)
 

@@ -13,6 +13,7 @@ from volunteer.client.answer_events import (
     AnswerBegan,
     AnswerEnded,
     AnswerNotice,
+    AnswerRoute,
     AnswerText,
     ChatEvent,
     ConversationChanged,
@@ -22,6 +23,7 @@ from volunteer.client.answer_events import (
     Watchers,
 )
 from volunteer.client.conversation_values import Conversation, Figures, State
+from volunteer.client.routing import Hop
 
 
 def began(message_id: int) -> AnswerBegan:
@@ -50,6 +52,22 @@ def read(subscription: Subscription, number: int | None = None) -> list[ChatEven
 
 def in_loop(test: Callable[[], Coroutine[Any, Any, None]]) -> None:
     asyncio.run(asyncio.wait_for(test(), 10))
+
+
+def test_of_a_route_that_nobody_has_read_the_last_is_enough_and_who_joins_gets_it() -> None:
+    async def test() -> None:
+        watchers = Watchers()
+        subscription = watchers.subscribe()
+        growing = watchers.begin(began(1))
+        routes = [AnswerRoute(1, 1, (Hop("Qm", 0, 30),), tokens, 9.0, 0.5) for tokens in range(3)]
+        for route in routes:
+            watchers.route(growing, route)
+        assert read(subscription) == [began(1), routes[-1]]
+        watchers.route(growing, routes[-1])
+        assert read(subscription) == []
+        assert read(watchers.subscribe()) == [began(1), routes[-1]]
+
+    in_loop(test)
 
 
 class Reader:

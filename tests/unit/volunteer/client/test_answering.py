@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from volunteer.client.answering import Answering, Question
-from volunteer.client.chat import Answer, Sampling
+from volunteer.client.chat import Answer, Progress, Sampling
 from volunteer.client.text_stream import Piece
 from volunteer.errors import Unavailable, UserError
 
@@ -40,6 +40,7 @@ class FakeChat:
         sampling: Sampling,
         *,
         on_piece: Callable[[Piece], None],
+        on_started: Callable[[Callable[[], Progress]], None],
         stop: threading.Event,
         score_prompt: bool,
     ) -> Answer:
@@ -47,6 +48,7 @@ class FakeChat:
             self.num_running += 1
             self.most_running = max(self.most_running, self.num_running)
         try:
+            on_started(lambda: Progress(tokens=7))
             for word in self.words:
                 while not self.may_answer.wait(0.001):
                     if stop.is_set():
@@ -100,6 +102,22 @@ def test_pieces_come_in_order_and_before_the_answer() -> None:
             answer = await answering.answer(QUESTION, on_text=on_text, stop=threading.Event())
             assert said == ["a", "b", "c"]
             assert (answer.text, answer.prompt_tokens) == ("abc", 3)
+
+    run(test)
+
+
+def test_how_far_an_answer_is_can_be_asked_once_it_has_begun() -> None:
+    async def test() -> None:
+        thread = threading.current_thread()
+        seen: list[Progress] = []
+
+        def on_started(look: Callable[[], Progress]) -> None:
+            assert threading.current_thread() is thread
+            seen.append(look())
+
+        async with Answering(opening(FakeChat())) as answering:
+            await answering.answer(QUESTION, on_started=on_started, stop=threading.Event())
+        assert seen == [Progress(tokens=7)]
 
     run(test)
 

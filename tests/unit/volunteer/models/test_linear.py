@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from volunteer.block_memory import block_bytes
 from volunteer.models import linear, onednn
 from volunteer.models.linear import (
     Int8Linear,
@@ -16,7 +17,6 @@ from volunteer.models.linear import (
     make_linear,
 )
 from volunteer.models.onednn import has_onednn
-from volunteer.server.block_selection import block_bytes
 
 CPU = torch.device("cpu")
 COLUMNS, OUT = 576, 1536

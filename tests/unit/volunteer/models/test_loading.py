@@ -9,6 +9,7 @@ import pytest
 import torch
 import transformers
 
+from volunteer.block_memory import block_bytes
 from volunteer.models.families import Family, family_for
 from volunteer.models.lean import Block
 from volunteer.models.linear import NumberFormat
@@ -21,7 +22,6 @@ from volunteer.models.loading import (
     span_parts,
 )
 from volunteer.models.store import Checkpoint, open_checkpoint
-from volunteer.server.block_selection import block_bytes
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # bitsandbytes' own
 

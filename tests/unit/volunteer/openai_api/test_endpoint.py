@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from volunteer.client.answering import Answering
-from volunteer.client.chat import Answer, FinishReason, Sampling
+from volunteer.client.chat import Answer, FinishReason, Progress, Sampling
 from volunteer.client.text_stream import Piece
 from volunteer.errors import ConfigurationError
 from volunteer.openai_api import endpoint as endpoint_module
@@ -50,6 +50,7 @@ class FakeChat:
         sampling: Sampling,
         *,
         on_piece: Callable[[Piece], None],
+        on_started: Callable[[Callable[[], Progress]], None],
         stop: threading.Event,
         score_prompt: bool,
     ) -> Answer:
