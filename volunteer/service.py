@@ -247,6 +247,12 @@ def plan_remove(kind: Kind, places: Places, found: Found) -> Plan:
     return Plan(title, before=before, delete=(path,), after=after, notes=(note,) if note else ())
 
 
+def unit_text(kind: Kind, command: Sequence[str]) -> str:
+    """Of a systemd unit as a package of the whole system ships it: whoever installs the package enables it or not."""
+    text = _system_unit(command) if kind is Kind.SYSTEM else _user_unit(command)
+    return text.removeprefix(f"# {MARK}\n")
+
+
 def describe(plan: Plan) -> str:
     """For a person, all of it: the full text of every file and every command."""
     lines = [plan.title]
