@@ -151,8 +151,10 @@ class Desk(QObject):
             return self._first_run()
         banner = WorkerBanner(self._shown.worker)
         banner.report_wanted.connect(partial(self._gather_report, self._shown, banner))
-        banners: list[Banner] = [banner, UpdateBanner(self._updates)]
-        if self._practice is not None:
+        banners: list[Banner] = [banner]
+        if self._practice is None:
+            banners.append(UpdateBanner(self._updates))
+        else:
             banners.insert(0, self._practice_banner())
         view = PagesView(self._shown.entries(), self._shown.worker, banners)
         view.shown.connect(lambda key: self._memory.setValue("window/page", key))

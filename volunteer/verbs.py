@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import json
 import re
 import sys
@@ -17,6 +18,7 @@ from volunteer.control.lifecycle import Mode, State
 from volunteer.control.messages import (
     Command,
     Finish,
+    GetSettings,
     GetStatus,
     Message,
     Pause,
@@ -31,10 +33,12 @@ from volunteer.control.messages import (
 )
 from volunteer.errors import ConfigurationError, ExitCode, UserError
 from volunteer.settings import (
+    Settings,
     describe_settings,
     get_setting_text,
     load_settings,
     model_name,
+    parse_settings,
     reset_setting,
     save_settings,
     set_setting,
@@ -202,7 +206,7 @@ def watch_status(data_dir: Path, *, as_json: bool, out: Out) -> int:
 
 def list_settings(data_dir: Path, *, as_json: bool, out: Out) -> int:
     """All settings; in JSON their values alone, for people also what they take and do."""
-    settings = load_settings(data_dir).settings
+    settings = _settings(data_dir)
     described = list(describe_settings())
     if as_json:
         out(json.dumps({each.name: get_setting_text(settings, each.name) for each in described}))
@@ -216,9 +220,22 @@ def list_settings(data_dir: Path, *, as_json: bool, out: Out) -> int:
 
 def show_setting(data_dir: Path, name: str, *, as_json: bool, out: Out) -> int:
     """Raises ConfigurationError: there is no such setting."""
-    value = get_setting_text(load_settings(data_dir).settings, name)
+    value = get_setting_text(_settings(data_dir), name)
     out(json.dumps(value) if as_json else value)
     return ExitCode.OK
+
+
+def _settings(data_dir: Path) -> Settings:
+    """Those that the worker goes by; what concerns the window is this computer's, wherever the worker is."""
+    own = load_settings(data_dir).settings
+    if not command_elsewhere(data_dir):
+        return own
+
+    async def ask() -> str:
+        async with ControlClient(data_dir, "volunteer") as client:
+            return str(await client.request(GetSettings()))
+
+    return dataclasses.replace(parse_settings(asyncio.run(ask()).encode()).settings, app=own.app)
 
 
 def change_setting(data_dir: Path, name: str, text: str | None, *, out: Out) -> int:
@@ -239,11 +256,7 @@ def change_setting(data_dir: Path, name: str, text: str | None, *, out: Out) -> 
         changed = reset_setting(settings, name) if text is None else set_setting(settings, name, text)
         save_settings(data_dir, changed)
 
-    if command_elsewhere(data_dir):
-        if not name.startswith("app."):
-            asyncio.run(tell_worker())
-            out("The worker of the other computer goes by it from now on.")
-            return ExitCode.OK
+    if command_elsewhere(data_dir) and name.startswith("app."):
         change_file()
     else:
         try:

@@ -20,11 +20,13 @@ from volunteer.control.lifecycle import State
 from volunteer.control.messages import (
     AnyCommand,
     Done,
+    GetSettings,
     GetStatus,
     LogLine,
     Message,
     Pause,
     Refused,
+    SetSetting,
     Status,
     StatusChanged,
     Subscribe,
@@ -32,8 +34,8 @@ from volunteer.control.messages import (
 )
 from volunteer.control.supervisor import Ended, News, Running, Supervisor, Waiting, quit_worker
 from volunteer.errors import ConfigurationError, ExitCode, UserError
-from volunteer.settings import settings_file
-from volunteer.verbs import change_setting
+from volunteer.settings import Limits, Settings, settings_file, settings_text
+from volunteer.verbs import change_setting, show_setting
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the worker of the other end is on Linux or macOS")
 
@@ -44,6 +46,10 @@ def bridge_to(folder: Path) -> list[str]:
 
 async def answer(peer: Peer, command: AnyCommand) -> Done | Refused:
     match command:
+        case SetSetting(name="limits.idle_minutes", text="7"):
+            pass
+        case GetSettings():
+            return Done(id=command.id, result=settings_text(Settings(limits=Limits(idle_minutes=7.0))))
         case Subscribe(topics=topics):
             peer.topics = topics
         case GetStatus():
@@ -207,14 +213,15 @@ def test_closing_a_window_does_not_end_a_worker_elsewhere(tmp_path: Path) -> Non
     assert asyncio.run(quit_worker(tmp_path))
 
 
-def test_settings_go_to_the_worker_elsewhere_and_not_into_the_file_here(tmp_path: Path) -> None:
+def test_settings_are_those_of_the_worker_elsewhere(tmp_path: Path) -> None:
     said: list[str] = []
 
     async def test(server: ControlServer, here: Path) -> None:
         await asyncio.to_thread(change_setting, here, "limits.idle_minutes", "7", out=said.append)
+        await asyncio.to_thread(show_setting, here, "limits.idle_minutes", as_json=False, out=said.append)
 
     run(test, tmp_path)
-    assert said == ["The worker of the other computer goes by it from now on."]
+    assert said == ["7", "7"]
     assert not settings_file(tmp_path / "here").exists()
 
 
