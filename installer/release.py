@@ -38,8 +38,8 @@ if str(ROOT) not in sys.path:  # started by its file
     sys.path.insert(0, str(ROOT))
 
 from installer.metadata import project_version  # noqa: E402
+from volunteer import publisher  # noqa: E402
 from volunteer.errors import UserError  # noqa: E402
-from volunteer.publisher import MANIFEST_ADDRESS, RELEASE_KEYS  # noqa: E402
 from volunteer.release_manifest import (  # noqa: E402
     FILE_NAME,
     MAX_BYTES,
@@ -170,9 +170,10 @@ def load_key(file: Path, ask: Callable[[str], str] = getpass.getpass) -> Ed25519
 
 def check_publisher(keys: Sequence[Ed25519PrivateKey]) -> None:
     """Raises NoRelease unless the program that is released would believe what these keys sign, and ask for it."""
-    if not MANIFEST_ADDRESS:
-        raise NoRelease("volunteer/publisher.py does not say yet where the manifest will be (MANIFEST_ADDRESS).")
-    unknown = [text for text in map(public_key_text, keys) if text not in RELEASE_KEYS]
+    for name in ("MANIFEST_ADDRESS", "HOMEPAGE", "MAINTAINER"):
+        if not getattr(publisher, name):
+            raise NoRelease(f"volunteer/publisher.py does not say {name} yet.")
+    unknown = [text for text in map(public_key_text, keys) if text not in publisher.RELEASE_KEYS]
     if unknown:
         raise NoRelease(f"volunteer/publisher.py does not know the public key {unknown[0]} (RELEASE_KEYS).")
 
@@ -254,7 +255,7 @@ def main(arguments: list[str] | None = None) -> int:
             case "new-key":
                 _new_key(options.file)
             case "verify":
-                release = verify(options.folder, options.key or RELEASE_KEYS)
+                release = verify(options.folder, options.key or publisher.RELEASE_KEYS)
                 _show(options.folder, release)
                 print("All of it is as it was signed.")
             case "sign":

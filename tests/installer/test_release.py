@@ -212,14 +212,17 @@ def test_a_key_that_others_can_read_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_key_that_the_program_does_not_know_signs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(script, "MANIFEST_ADDRESS", "")
-    with pytest.raises(script.NoRelease, match="MANIFEST_ADDRESS"):
-        script.check_publisher([KEY])
-    monkeypatch.setattr(script, "MANIFEST_ADDRESS", "https://example.org/release-manifest")
-    monkeypatch.setattr(script, "RELEASE_KEYS", ())
+    said = {"MANIFEST_ADDRESS": "https://example.org/release-manifest", "HOMEPAGE": "https://example.org/"}
+    said |= {"MAINTAINER": "A Name <name@example.org>"}
+    for name, value in said.items():
+        monkeypatch.setattr(script.publisher, name, "")
+        with pytest.raises(script.NoRelease, match=f"does not say {name} yet"):
+            script.check_publisher([KEY])
+        monkeypatch.setattr(script.publisher, name, value)
+    monkeypatch.setattr(script.publisher, "RELEASE_KEYS", ())
     with pytest.raises(script.NoRelease, match=rf"does not know the public key {KEYS[0]}"):
         script.check_publisher([KEY])
-    monkeypatch.setattr(script, "RELEASE_KEYS", tuple(KEYS))
+    monkeypatch.setattr(script.publisher, "RELEASE_KEYS", tuple(KEYS))
     script.check_publisher([KEY])
 
 
