@@ -17,15 +17,14 @@ import os
 import secrets
 import socket
 import struct
-import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-from volunteer.control.elsewhere import command_elsewhere, in_words
+from volunteer.control.elsewhere import command_elsewhere, in_words, open_program
 from volunteer.control.messages import (
     PROTOCOL_VERSION,
     AnyCommand,
@@ -64,7 +63,6 @@ _CONNECT_S = 5.0
 _CONNECT_ELSEWHERE_S = 30.0
 """ssh knocks at a door far away, and WSL may have to start Linux first."""
 _RETRY_ELSEWHERE_S = 5.0
-_PROGRAM_ENDS_S = 2.0
 
 logger = logging.getLogger(__name__)
 
@@ -483,38 +481,8 @@ async def open_channel(
             transport, _ = await loop.create_pipe_connection(lambda: protocol, where)
             return reader, asyncio.StreamWriter(transport, protocol, reader, loop)
         case "program":
-            return await _open_program(json.loads(where), stack)
+            return await open_program(json.loads(where), stack, limit=MAX_REPLY_BYTES)
     raise ConnectionError(f"{kind!r} is no kind of address")
-
-
-async def _open_program(
-    command: Sequence[str], stack: contextlib.AsyncExitStack
-) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """Raises OSError: it cannot be started."""
-    process = await asyncio.create_subprocess_exec(
-        *command,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        # In a terminal, what ssh has to say is for the user to read; a window has none.
-        stderr=None if sys.stderr is not None and sys.stderr.isatty() else subprocess.DEVNULL,
-        limit=MAX_REPLY_BYTES,
-        creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
-    )
-    stack.push_async_callback(_end_program, process)
-    if process.stdin is None or process.stdout is None:
-        raise ConnectionError("the program has no pipes")
-    return process.stdout, process.stdin
-
-
-async def _end_program(process: asyncio.subprocess.Process) -> None:
-    """It ends by itself when its input has; ssh may wait for a network that has gone."""
-    try:
-        async with asyncio.timeout(_PROGRAM_ENDS_S):
-            await process.wait()
-    except TimeoutError:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
 
 
 async def _close(writer: asyncio.StreamWriter) -> None:

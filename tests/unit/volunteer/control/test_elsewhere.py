@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from volunteer import cli
-from volunteer.control import channel, supervisor
+from volunteer.control import channel, elsewhere, supervisor
 from volunteer.control.channel import ControlClient, ControlServer, Peer, Unreachable
 from volunteer.control.elsewhere import FILE_NAME, command_elsewhere, set_elsewhere
 from volunteer.control.lifecycle import State
@@ -158,7 +158,7 @@ def test_no_worker_at_the_other_end_is_told_by_it(tmp_path: Path) -> None:
 
 def test_a_program_that_says_nothing_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(channel, "_CONNECT_ELSEWHERE_S", 0.2)
-    monkeypatch.setattr(channel, "_PROGRAM_ENDS_S", 0.1)
+    monkeypatch.setattr(elsewhere, "_PROGRAM_ENDS_S", 0.1)
     set_elsewhere(tmp_path, ["sleep", "60"])
 
     async def enter() -> None:
@@ -179,6 +179,14 @@ def test_a_damaged_file_starts_no_worker_of_this_computer(tmp_path: Path, conten
     assert asyncio.run(Supervisor(["false"], tmp_path).run()) == Ended(
         f"{tmp_path / FILE_NAME} does not say how the worker elsewhere is reached: run `volunteer connect` anew."
     )
+
+
+def test_a_file_that_others_can_write_is_not_gone_by(tmp_path: Path) -> None:
+    set_elsewhere(tmp_path, ["true"])
+    assert command_elsewhere(tmp_path) == ("true",)
+    (tmp_path / FILE_NAME).chmod(0o620)
+    with pytest.raises(ConfigurationError, match="run `volunteer connect` anew"):
+        command_elsewhere(tmp_path)
 
 
 def test_a_supervisor_waits_for_a_worker_elsewhere_and_starts_none(
