@@ -81,7 +81,8 @@ class Built:
         log = self.data_dir.parent / "worker.log"
         with log.open("ab") as errors:
             process = subprocess.Popen(
-                [self.program, *words, "--json-events", "--host-maddrs", "/ip4/127.0.0.1/tcp/0"],
+                # The role comes last: options of serving are the program's own.
+                [self.program, "--host-maddrs", "/ip4/127.0.0.1/tcp/0", "--json-events", *words],
                 env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
@@ -312,7 +313,7 @@ def killed_worker(built: Built) -> None:
         before = built.run("points", "--json")
         worker.process.kill()
         worker.wait()
-    with built.worker("worker", "--new-swarm") as worker:
+    with built.worker("--new-swarm", "worker") as worker:
         worker.wait_for("ready")
         built.run("points", "verify")
         expect(built.run("points", "--json") == before, "Points changed over a kill.")
@@ -323,7 +324,7 @@ def killed_worker(built: Built) -> None:
 
 def supervised_worker(built: Built) -> None:
     """As the window keeps it: the program starts itself as a worker, and again when it dies."""
-    worker_command = [str(built.program), "worker", "--new-swarm", "--host-maddrs", "/ip4/127.0.0.1/tcp/0"]
+    worker_command = [str(built.program), "--host-maddrs", "/ip4/127.0.0.1/tcp/0", "--new-swarm", "worker"]
     for _ in range(2):
         process = subprocess.Popen(
             worker_command,
