@@ -15,12 +15,14 @@ from PySide6.QtWidgets import QApplication, QWidget
 from gui.appearance import Appearance
 from gui.main_window import MainWindow, PagesView
 from gui.practice import Practice
-from gui.viewmodels.notices import Notices
+from gui.viewmodels.notices import Notice, Notices
+from gui.viewmodels.updates import UpdatesViewModel
 from gui.viewmodels.worker_report import report_text
 from gui.widgets.banner import Banner
 from gui.widgets.close_question import CloseChoice, CloseQuestion
 from gui.widgets.goodbye import Goodbye
 from gui.widgets.tray import Tray
+from gui.widgets.update_banner import UpdateBanner
 from gui.widgets.worker_banner import WorkerBanner
 from gui.worker_link import Connection, WorkerLink
 from gui.workspace import Workspace
@@ -59,6 +61,8 @@ class Desk(QObject):
         QShortcut(QKeySequence(QKeySequence.StandardKey.Close), self.window).activated.connect(self.window.close)
         self._own = Workspace(WorkerLink(data_dir, self, command=command), settings, self)
         self._own.settings.changed.connect(self._settings_changed)
+        self._updates = UpdatesViewModel(self._own.link, self._own.settings, self)
+        self._updates.noticed.connect(self._notify)
         self._shown = self._own
         self.tray: Tray | None = None
 
@@ -150,7 +154,9 @@ class Desk(QObject):
         banner = WorkerBanner(self._shown.worker)
         banner.report_wanted.connect(partial(self._gather_report, self._shown, banner))
         banners: list[Banner] = [banner]
-        if self._practice is not None:
+        if self._practice is None:
+            banners.append(UpdateBanner(self._updates))
+        else:
             banners.insert(0, self._practice_banner())
         view = PagesView(self._shown.entries(), self._shown.worker, banners)
         view.shown.connect(lambda key: self._memory.setValue("window/page", key))
@@ -182,6 +188,10 @@ class Desk(QObject):
 
     def _settings_changed(self) -> None:
         self._appearance.follow(self._shown.settings.settings.app)
+
+    def _notify(self, notice: Notice) -> None:
+        if self.tray is not None and self._wants_notices():
+            self.tray.notify(notice)
 
     def _wants_notices(self) -> bool:
         """Whoever looks at the window sees it there."""

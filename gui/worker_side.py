@@ -253,7 +253,7 @@ def in_short(reason: str) -> str:
 
 def _process(pid: int) -> psutil.Process | None:
     """Remembered with the time of its start, so that nobody else with its number is ever ended in its place."""
-    if pid == os.getpid():
+    if pid in (0, os.getpid()):  # 0 is a worker of another computer
         return None
     try:
         return psutil.Process(pid)

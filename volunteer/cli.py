@@ -64,6 +64,10 @@ def _run(options: argparse.Namespace, arguments: Sequence[str]) -> int:
             return _serve(options, waits_when_failed=True)
         case None:
             return _open_window(options, arguments)
+        case "hardware":
+            from volunteer.hardware import main as ask_driver
+
+            return ask_driver()
         case "demo":
             return _demo(options)
         case "bench":
@@ -94,6 +98,12 @@ def _run(options: argparse.Namespace, arguments: Sequence[str]) -> int:
             return _doctor(options)
         case "completion":
             return _completion(options)
+        case "update-check":
+            return _update_check(options)
+        case "connect":
+            return _connect(options)
+        case "bridge":
+            return _bridge()
     raise AssertionError(f"no role for {options.command}")
 
 
@@ -170,6 +180,8 @@ def _parser() -> argparse.ArgumentParser:
     bench = _add_bench(commands)
     # How a supervisor starts this program: as --no-gui, but what its owner can mend is waited for.
     worker = commands.add_parser("worker")
+    # How `volunteer.hardware` asks a driver in a process that may crash, where there is no Python to start.
+    commands.add_parser("hardware")
     for command in (demo, chat, swarm, gpus, foresee, bench, worker, *_add_verbs(commands)):
         _add_common(command, suppress=True)
     _take_environment(parser)
@@ -219,7 +231,31 @@ def _add_verbs(commands: Any) -> list[argparse.ArgumentParser]:
     )
     completion = commands.add_parser("completion", help="a script that completes commands in your shell")
     completion.add_argument("shell", choices=SHELLS)
-    return [status, pause, mode, resume, finish, quit_parser, config, blocks, points, service, logs, doctor, completion]
+    connect = commands.add_parser(
+        "connect", help="show and steer the worker of another computer, through a command such as ssh"
+    )
+    connect.add_argument("--here", action="store_true", help="back to the worker of this computer")
+    connect.add_argument(
+        "words",
+        nargs=argparse.REMAINDER,
+        metavar="COMMAND",
+        help="as in: ssh lab volunteer bridge (or wsl.exe --exec volunteer bridge); without one, shows what is set",
+    )
+    bridge = commands.add_parser("bridge", help="joins the worker of this computer to a `connect` of another one")
+    update_check = _add_update_check(commands)
+    looking = [status, config, blocks, points, logs, doctor, completion, update_check]
+    return [*looking, pause, mode, resume, finish, quit_parser, service, connect, bridge]
+
+
+def _add_update_check(commands: Any) -> argparse.ArgumentParser:
+    update_check: argparse.ArgumentParser = commands.add_parser(
+        "update-check", help="asks the publisher for a newer version, and tells where it is; downloads nothing"
+    )
+    update_check.add_argument("--json", action="store_true")
+    # For whoever publishes builds: a look at a manifest before the world sees it.
+    update_check.add_argument("--address", metavar="URL", help="ask there instead (a publisher's trial)")
+    update_check.add_argument("--key", action="append", metavar="HEX", help="believe this public key instead")
+    return update_check
 
 
 def _add_bench(commands: Any) -> argparse.ArgumentParser:
@@ -357,6 +393,8 @@ def _open_window(options: argparse.Namespace, arguments: Sequence[str]) -> int:
 
 
 def _serve(options: argparse.Namespace, *, waits_when_failed: bool = False) -> int:
+    _check_worker_is_here()
+    _check_can_join()
     from volunteer.worker import run_worker
 
     given = {
@@ -381,6 +419,32 @@ def _serve(options: argparse.Namespace, *, waits_when_failed: bool = False) -> i
     chosen = {name: value for name, value in given.items() if value is not None}
     on_event = _print_json if options.json_events else _print_event
     return asyncio.run(run_worker(default_data_dir(), chosen, on_event, waits_when_failed=waits_when_failed))
+
+
+def _check_worker_is_here() -> None:
+    """Raises ConfigurationError: this folder is for a worker of another computer."""
+    from volunteer.control.elsewhere import command_elsewhere, in_words
+    from volunteer.errors import ConfigurationError
+
+    if command := command_elsewhere(default_data_dir()):
+        raise ConfigurationError(
+            f"The worker of this folder is the one behind `{in_words(command)}`. `volunteer connect --here` ends that."
+        )
+
+
+def _check_can_join() -> None:
+    """Raises ConfigurationError where the program was built without what a peer of a swarm needs, as on Windows."""
+    import importlib.util
+
+    from volunteer.errors import ConfigurationError
+
+    if importlib.util.find_spec("hivemind") is None:
+        raise ConfigurationError(
+            "Windows itself cannot be part of a swarm: the peer-to-peer program that this needs (p2pd of hivemind) is "
+            "not made for Windows. Here the app shows and steers a worker elsewhere: `volunteer connect ssh NAME "
+            "volunteer bridge` for another computer, `volunteer connect wsl.exe --exec volunteer bridge` for one in "
+            "WSL2, which is a beta."
+        )
 
 
 def _print_json(event: Event) -> None:
@@ -412,6 +476,7 @@ def _print_event(event: Event) -> None:
 
 
 def _demo(options: argparse.Namespace) -> int:
+    _check_can_join()
     from volunteer.demo import QUESTION, run_demo
 
     with _terminated_like_interrupted():
@@ -431,6 +496,7 @@ def _bench(options: argparse.Namespace) -> int:
         serve_relays()
         return ExitCode.OK
 
+    _check_can_join()
     from volunteer.bench.run import run_bench
 
     bench_options = BenchOptions(
@@ -501,6 +567,7 @@ def _private_swarm(options: argparse.Namespace) -> Invitation | None:
 
 
 def _chat(options: argparse.Namespace) -> int:
+    _check_can_join()
     from volunteer.client.account import Account, Offer
     from volunteer.client.chat import Chat, Sampling, load_tokenizer
     from volunteer.client.model import SwarmForCausalLM
@@ -632,6 +699,7 @@ def _converse(chat: Chat, system: list[dict[str, str]], sampling: Sampling, *, r
 def _swarm(options: argparse.Namespace) -> int:
     if options.action != _SWARM_ACTIONS[0]:
         return _swarm_verb(options)
+    _check_can_join()
     from volunteer.client.connection import Connection
     from volunteer.errors import ConfigurationError
     from volunteer.server.block_selection import missing_blocks
@@ -811,6 +879,38 @@ def _doctor(options: argparse.Namespace) -> int:
         report_file=options.report,
         worker_answers=lambda: find_worker(data_dir) is not None,
     )
+
+
+def _update_check(options: argparse.Namespace) -> int:
+    from volunteer.update_notice import run_update_check
+
+    return run_update_check(
+        default_data_dir(), address=options.address, keys=options.key, as_json=options.json, out=_print
+    )
+
+
+def _connect(options: argparse.Namespace) -> int:
+    from volunteer.control.elsewhere import command_elsewhere, in_words, set_elsewhere
+    from volunteer.errors import ConfigurationError
+    from volunteer.verbs import show_status
+
+    data_dir = default_data_dir()
+    if options.here and options.words:
+        raise ConfigurationError("Say either --here or a command.")
+    if options.here or options.words:
+        set_elsewhere(data_dir, options.words[1:] if options.words[:1] == ["--"] else options.words)
+    command = command_elsewhere(data_dir)
+    if not command:
+        _print("The worker is the one of this computer.")
+        return ExitCode.OK
+    _print(f"The worker is the one behind: {in_words(command)}")
+    return show_status(data_dir, as_json=False, out=_print)
+
+
+def _bridge() -> int:
+    from volunteer.control.bridge import run_bridge
+
+    return run_bridge(default_data_dir())
 
 
 def _completion(options: argparse.Namespace) -> int:

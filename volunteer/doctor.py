@@ -349,7 +349,9 @@ def _hub(answer: Future[float | None]) -> _Finding:
 
 
 def _clock(hub_date: Future[float | None] | None) -> _Finding:
-    if time.time() < Path(__file__).stat().st_mtime - 86400:
+    # In a built program the modules are no files.
+    installed = Path(sys.executable if getattr(sys, "frozen", False) else __file__)
+    if time.time() < installed.stat().st_mtime - 86400:
         return State.BAD, "The clock is behind: it shows a time before this program was installed.", "Set the clock."
     if hub_date is None:
         raise _CannotTell("Whether the clock is right cannot be told without asking others.")

@@ -215,6 +215,8 @@ def plan_install(
     for word in command:
         if not word.isprintable():
             raise ConfigurationError(f"{word!r} has characters that cannot be written into a service file.")
+    if kind is Kind.LAUNCHD:
+        _check_stays(program)
     if kind in (Kind.USER, Kind.SYSTEM) and set(command[0]) & set("\\\"'"):
         raise ConfigurationError(f"systemd starts no program with quotes or backslashes in its path: {command[0]}")
     path = file_of(kind, places)
@@ -243,6 +245,12 @@ def plan_remove(kind: Kind, places: Places, found: Found) -> Plan:
     before, after = _remove_steps(kind, places)
     note = f"{STATE_DIR} (identity, blocks, logs) stays; delete it by hand if you want." if kind is Kind.SYSTEM else ""
     return Plan(title, before=before, delete=(path,), after=after, notes=(note,) if note else ())
+
+
+def unit_text(kind: Kind, command: Sequence[str]) -> str:
+    """Of a systemd unit as a package of the whole system ships it: whoever installs the package enables it or not."""
+    text = _system_unit(command) if kind is Kind.SYSTEM else _user_unit(command)
+    return text.removeprefix(f"# {MARK}\n")
 
 
 def describe(plan: Plan) -> str:
@@ -332,6 +340,16 @@ def _check_readable_by_all(program: Program) -> None:
                     f"The system service has a user of its own, who cannot read {folder}. Install the program outside "
                     "of home folders, in /opt for example, or install the service of this user instead (user)."
                 )
+
+
+def _check_stays(program: Program) -> None:
+    """macOS runs an app that was opened where it was downloaded from a copy at a passing place, and disk images go."""
+    for folder in program.folders:
+        if folder.is_relative_to("/Volumes") or "AppTranslocation" in folder.parts:
+            raise ConfigurationError(
+                "Move Petals Volunteer into the Applications folder and open it from there first: where it is now, it "
+                "will not be found at the next login."
+            )
 
 
 # Texts.

@@ -304,18 +304,23 @@ def save_settings(data_dir: Path, settings: Settings) -> None:
         ConfigurationError: the file cannot be written.
     """
     file = Path(os.path.realpath(settings_file(data_dir)))  # a link, as dotfile managers make, stays one
-    raw: dict[str, Any] = {"version": 1 + len(MIGRATIONS)}
-    for field in _all_settings().values():
-        value = get_setting(settings, field.name)
-        if value != field.default:  # a better default of a later version reaches everybody who chose nothing
-            raw.setdefault(field.group, {})[field.key] = field.to_json(value)
-    content = json.dumps(raw, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    content = settings_text(settings) + "\n"
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         _keep_newer_version(file)
         write_file(file, content.encode(), is_private=True)
     except OSError as error:
         raise ConfigurationError(f"The settings cannot be saved in {file}: {error.strerror}.") from error
+
+
+def settings_text(settings: Settings) -> str:
+    """As the file has them, and as `parse_settings` reads them."""
+    raw: dict[str, Any] = {"version": 1 + len(MIGRATIONS)}
+    for field in _all_settings().values():
+        value = get_setting(settings, field.name)
+        if value != field.default:  # a better default of a later version reaches everybody who chose nothing
+            raw.setdefault(field.group, {})[field.key] = field.to_json(value)
+    return json.dumps(raw, indent=2, ensure_ascii=False, allow_nan=False)
 
 
 def _parse_object(content: bytes) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import json
 import re
 import sys
@@ -12,10 +13,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from volunteer.control.channel import ControlClient, NotRunning
+from volunteer.control.elsewhere import command_elsewhere
 from volunteer.control.lifecycle import Mode, State
 from volunteer.control.messages import (
     Command,
     Finish,
+    GetSettings,
     GetStatus,
     Message,
     Pause,
@@ -30,10 +33,12 @@ from volunteer.control.messages import (
 )
 from volunteer.errors import ConfigurationError, ExitCode, UserError
 from volunteer.settings import (
+    Settings,
     describe_settings,
     get_setting_text,
     load_settings,
     model_name,
+    parse_settings,
     reset_setting,
     save_settings,
     set_setting,
@@ -201,7 +206,7 @@ def watch_status(data_dir: Path, *, as_json: bool, out: Out) -> int:
 
 def list_settings(data_dir: Path, *, as_json: bool, out: Out) -> int:
     """All settings; in JSON their values alone, for people also what they take and do."""
-    settings = load_settings(data_dir).settings
+    settings = _settings(data_dir)
     described = list(describe_settings())
     if as_json:
         out(json.dumps({each.name: get_setting_text(settings, each.name) for each in described}))
@@ -215,28 +220,49 @@ def list_settings(data_dir: Path, *, as_json: bool, out: Out) -> int:
 
 def show_setting(data_dir: Path, name: str, *, as_json: bool, out: Out) -> int:
     """Raises ConfigurationError: there is no such setting."""
-    value = get_setting_text(load_settings(data_dir).settings, name)
+    value = get_setting_text(_settings(data_dir), name)
     out(json.dumps(value) if as_json else value)
     return ExitCode.OK
+
+
+def _settings(data_dir: Path) -> Settings:
+    """Those that the worker goes by; what concerns the window is this computer's, wherever the worker is."""
+    own = load_settings(data_dir).settings
+    if not command_elsewhere(data_dir):
+        return own
+
+    async def ask() -> str:
+        async with ControlClient(data_dir, "volunteer") as client:
+            return str(await client.request(GetSettings()))
+
+    return dataclasses.replace(parse_settings(asyncio.run(ask()).encode()).settings, app=own.app)
 
 
 def change_setting(data_dir: Path, name: str, text: str | None, *, out: Out) -> int:
     """Sets it, or resets it with None: through the worker, which goes by it at once, or in the file where none runs.
 
+    A worker of another computer keeps its settings there; those of the app are the ones of this computer all the same.
+
     Raises:
-        ConfigurationError, CommandRefused.
+        ConfigurationError, CommandRefused, Unreachable.
     """
 
     async def tell_worker() -> None:
         async with ControlClient(data_dir, "volunteer") as client:
             await client.request(SetSetting(name=name, text=text))
 
-    try:
-        asyncio.run(tell_worker())
-    except NotRunning:
+    def change_file() -> None:
         settings = load_settings(data_dir).settings
         changed = reset_setting(settings, name) if text is None else set_setting(settings, name, text)
         save_settings(data_dir, changed)
+
+    if command_elsewhere(data_dir) and name.startswith("app."):
+        change_file()
+    else:
+        try:
+            asyncio.run(tell_worker())
+        except NotRunning:
+            change_file()
     return show_setting(data_dir, name, as_json=False, out=out)
 
 

@@ -31,6 +31,7 @@ from volunteer.control.messages import (
     Download,
     Finish,
     GetHistory,
+    GetSettings,
     GetStatus,
     GpuReading,
     LogLine,
@@ -75,7 +76,7 @@ from volunteer.points.wallet import Wallet
 from volunteer.private_swarms import load_swarm
 from volunteer.server.admission import Served
 from volunteer.serving import Leave, OnEvent, ServeOptions, serve
-from volunteer.settings import Settings, load_settings, reset_setting, save_settings, set_setting
+from volunteer.settings import Settings, load_settings, reset_setting, save_settings, set_setting, settings_text
 from volunteer.swarm.peer_lists import PeerLists
 from volunteer.swarm.records import ServerInfo
 
@@ -466,6 +467,8 @@ class Worker:
                 self._change(machine.set_mode(self._lifecycle, mode, now_s, for_s))
             case Quit():
                 self._change(machine.quit_worker(self._lifecycle))
+            case GetSettings():
+                return Done(id=command.id, result=settings_text(self._settings))
             case SetSetting(name=name, text=None):
                 await self._change_settings(lambda settings: reset_setting(settings, name))
             case SetSetting(name=name, text=str(text)):

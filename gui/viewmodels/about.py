@@ -119,6 +119,14 @@ def told() -> tuple[Told, ...]:
             ),
         ),
         Told(
+            translate("About", "Whoever publishes this program"),
+            translate(
+                "About",
+                "Only if you let it look for newer versions: sees once a week that your address asks for one. Nothing "
+                "is sent, and nothing but the news is fetched.",
+            ),
+        ),
+        Told(
             translate("About", "Programs on this computer"),
             translate(
                 "About",

@@ -21,6 +21,7 @@ class Cause(StrEnum):
     GAVE_UP = "gave_up"
     FAILED = "failed"
     FIRST_SERVED = "first_served"
+    NEWER_VERSION = "newer_version"
 
 
 @dataclass(frozen=True)

@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from PySide6.QtCore import QObject, Signal
 
 from gui.worker_link import Connection, WorkerLink
-from volunteer.control.messages import SetSetting
+from volunteer.control.elsewhere import command_elsewhere
+from volunteer.control.messages import GetSettings, SetSetting
 from volunteer.settings import (
     Settings,
     get_setting,
     load_settings,
+    parse_settings,
     reset_setting,
     save_settings,
     set_setting,
@@ -31,6 +34,8 @@ def _nothing(_: Any) -> None:
 
 class SettingsViewModel(QObject):
     """
+    Those of a worker on another computer are its own; what concerns the window (`app.`) is this computer's even then.
+
     Args:
         settings: as they are in the file when the window opens.
     """
@@ -43,6 +48,7 @@ class SettingsViewModel(QObject):
         self._link = link
         self._file_lock = threading.Lock()
         """Two changes at once must not each save the file without the other's."""
+        self._is_elsewhere = bool(command_elsewhere(link.data_dir))
         self._was_connected = link.connection is Connection.CONNECTED
         link.connection_changed.connect(self._note_connection)
 
@@ -56,14 +62,21 @@ class SettingsViewModel(QObject):
         Args:
             refused: gets a sentence if the setting does not take this.
         """
-        if self._link.connection is Connection.CONNECTED:
+        is_own = self._is_elsewhere and name.startswith("app.")
+        if self._link.connection is Connection.CONNECTED and not is_own:
             self._link.send(SetSetting(name=name, text=text), lambda _: self.reload(), refused)
         else:
-            self._link.run_aside(lambda: self._save(name, text), self._take, refused)
+            self._link.run_aside(lambda: self._save(name, text), self._take_saved, refused)
 
     def reload(self) -> None:
-        """Reads the file again: the command line may have changed it."""
-        self._link.run_aside(self._load, self._take)
+        """Reads the file again, or asks the worker elsewhere: the command line may have changed it."""
+        if self._is_elsewhere and self._link.connection is Connection.CONNECTED:
+            self._link.send(GetSettings(), self._take_from_elsewhere)
+        else:
+            self._link.run_aside(self._load, self._take)
+
+    def _take_from_elsewhere(self, text: str) -> None:
+        self._take(replace(parse_settings(text.encode()).settings, app=self.settings.app))
 
     def _save(self, name: str, text: str | None) -> Settings:
         with self._file_lock:
@@ -71,6 +84,10 @@ class SettingsViewModel(QObject):
             changed = reset_setting(settings, name) if text is None else set_setting(settings, name, text)
             save_settings(self._link.data_dir, changed)
         return changed
+
+    def _take_saved(self, settings: Settings) -> None:
+        is_connected = self._link.connection is Connection.CONNECTED
+        self._take(replace(self.settings, app=settings.app) if self._is_elsewhere and is_connected else settings)
 
     def _load(self) -> Settings:
         with self._file_lock:

@@ -1,7 +1,8 @@
 """Both ends of the local channel between the worker and its clients: who may connect, lines of JSON, their limits.
 
 The worker listens on a Unix socket in its data folder (a named pipe on Windows; loopback TCP where neither is to be
-had) and writes where, with a random token, in a file that only its user can read. A client says the token first.
+had) and writes where, with a random token, in a file that only its user can read. A client says the token first. A
+worker on another computer is reached through the standard input and output of a program (`elsewhere.py`).
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+from volunteer.control.elsewhere import command_elsewhere, in_words, open_program
 from volunteer.control.messages import (
     PROTOCOL_VERSION,
     AnyCommand,
@@ -45,7 +47,7 @@ from volunteer.whole_file import write_file
 CONNECTION_FILE = "control.json"
 MAX_COMMAND_BYTES = 1024**2
 MAX_REPLY_BYTES = 64 * 1024**2
-_MAX_HELLO_BYTES = 4096
+MAX_HELLO_BYTES = 4096
 _HELLO_S = 5.0
 _SLOW_S = 20.0
 """A client that takes nothing for so long is cut off."""
@@ -58,12 +60,21 @@ _UNSENT_BYTES = 256 * 1024
 _MAX_SOCKET_PATH = 100
 """Bytes; the kernels' bounds are 104 and 108."""
 _CONNECT_S = 5.0
+_CONNECT_ELSEWHERE_S = 30.0
+"""ssh knocks at a door far away, and WSL may have to start Linux first."""
+_RETRY_ELSEWHERE_S = 5.0
 
 logger = logging.getLogger(__name__)
 
 
 class NotRunning(UserError):
     """There is no worker on this data folder."""
+
+    exit_code = ExitCode.NOT_RUNNING
+
+
+class Unreachable(UserError):
+    """The worker is on another computer, and cannot be reached."""
 
     exit_code = ExitCode.NOT_RUNNING
 
@@ -87,7 +98,7 @@ class Place:
     """Where a worker listens, as its connection file says.
 
     Attributes:
-        address: `unix:PATH`, `pipe:NAME` or `tcp:PORT` (on 127.0.0.1).
+        address: `unix:PATH`, `pipe:NAME`, `tcp:PORT` (on 127.0.0.1), or `program:WORDS` as JSON.
     """
 
     address: str
@@ -96,14 +107,30 @@ class Place:
 
     @classmethod
     def read(cls, data_dir: Path) -> Place:
+        """Where the worker of this folder is to be found, here or elsewhere.
+
+        Raises:
+            NotRunning: there is no file, or none that makes sense.
+            ConfigurationError: it is elsewhere, and nothing says how it is reached.
+        """
+        if command := command_elsewhere(data_dir):
+            return cls(f"program:{json.dumps(command)}", token="")
+        return cls.read_here(data_dir)
+
+    @classmethod
+    def read_here(cls, data_dir: Path) -> Place:
         """Raises NotRunning: there is no file, or none that makes sense."""
         path = data_dir / CONNECTION_FILE
         try:
             with path.open("rb") as file:
-                found = json.loads(file.read(_MAX_HELLO_BYTES))
+                found = json.loads(file.read(MAX_HELLO_BYTES))
             return cls(str(found["address"]), str(found["token"]), int(found["pid"]))
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise NotRunning(f"No worker is running on {data_dir}.") from error
+
+    @property
+    def is_elsewhere(self) -> bool:
+        return self.address.startswith("program:")
 
     def write(self, data_dir: Path) -> None:
         """Replaces the file, readable by this user alone."""
@@ -266,7 +293,7 @@ class ControlServer:
     async def _refusal(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Refused | None:
         try:
             async with asyncio.timeout(_HELLO_S):
-                hello = decode_hello(await _read_line(reader, _MAX_HELLO_BYTES))
+                hello = decode_hello(await _read_line(reader, MAX_HELLO_BYTES))
         except BadLine as error:
             return Refused(message=str(error), exit_code=ExitCode.USAGE)
         if _is_another_user(writer.get_extra_info("socket")):
@@ -309,33 +336,41 @@ class ControlClient:
         self._waiting: dict[int, asyncio.Future[Done]] = {}
         self._next_id = 1
         self._reader_task: asyncio.Task[None] | None = None
+        self._exit = contextlib.AsyncExitStack()
 
     async def __aenter__(self) -> Self:
         place = Place.read(self._data_dir)
-        try:
-            async with asyncio.timeout(_CONNECT_S):
-                reader, self._writer = await _connect(place.address)
-                self._writer.write(encode(Hello(token=place.token, version=PROTOCOL_VERSION, client=self._name)))
-                line = await _read_line(reader, MAX_REPLY_BYTES)
-        except (OSError, TimeoutError) as error:
-            raise NotRunning(f"No worker answers on {self._data_dir}.") from error
-        first = decode_reply(line) if line else None
-        if not isinstance(first, Welcome):
-            self._writer.close()
+        async with contextlib.AsyncExitStack() as stack:
+            try:
+                async with asyncio.timeout(_CONNECT_ELSEWHERE_S if place.is_elsewhere else _CONNECT_S):
+                    reader, self._writer = await open_channel(place.address, stack)
+                    stack.push_async_callback(_close, self._writer)
+                    self._writer.write(encode(Hello(token=place.token, version=PROTOCOL_VERSION, client=self._name)))
+                    line = await _read_line(reader, MAX_REPLY_BYTES)
+                first = decode_reply(line) if line else None
+            except (OSError, TimeoutError, asyncio.IncompleteReadError, BadLine) as error:
+                raise self._no_answer(place) from error
             if isinstance(first, Refused):
+                if place.is_elsewhere and first.exit_code == ExitCode.NOT_RUNNING:
+                    raise Unreachable(f"The other computer says: {first.message}")
                 raise CommandRefused(first.message, first.exit_code)
-            raise NotRunning(f"No worker answers on {self._data_dir}.")
-        self.welcome = first
-        self._reader_task = asyncio.create_task(self._read(reader))
+            if not isinstance(first, Welcome):
+                raise self._no_answer(place)
+            # A process number of another computer is somebody else's here.
+            self.welcome = first.model_copy(update={"pid": 0}) if place.is_elsewhere else first
+            self._reader_task = asyncio.create_task(self._read(reader))
+            stack.push_async_callback(_end_task, self._reader_task)
+            self._exit = stack.pop_all()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._reader_task is not None:
-            self._reader_task.cancel()
-            await asyncio.wait((self._reader_task,))
-        self._writer.close()
-        with contextlib.suppress(OSError):
-            await self._writer.wait_closed()
+        await self._exit.aclose()
+
+    def _no_answer(self, place: Place) -> UserError:
+        if place.is_elsewhere:
+            command = in_words(command_elsewhere(self._data_dir))
+            return Unreachable(f"No worker answers through `{command}`. Run that in a terminal to see why.")
+        return NotRunning(f"No worker answers on {self._data_dir}.")
 
     async def request(self, command: Command) -> Any:
         """Sends a command and returns its result, plain JSON.
@@ -429,7 +464,10 @@ async def _listen_on_pipe(connected: Connected, stack: contextlib.AsyncExitStack
     return f"pipe:{name}"
 
 
-async def _connect(address: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+async def open_channel(
+    address: str, stack: contextlib.AsyncExitStack
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Reaches the worker at this address; `stack` ends what was started for that."""
     kind, _, where = address.partition(":")
     match kind:
         case "unix":
@@ -442,7 +480,20 @@ async def _connect(address: str) -> tuple[asyncio.StreamReader, asyncio.StreamWr
             protocol = asyncio.StreamReaderProtocol(reader)
             transport, _ = await loop.create_pipe_connection(lambda: protocol, where)
             return reader, asyncio.StreamWriter(transport, protocol, reader, loop)
+        case "program":
+            return await open_program(json.loads(where), stack, limit=MAX_REPLY_BYTES)
     raise ConnectionError(f"{kind!r} is no kind of address")
+
+
+async def _close(writer: asyncio.StreamWriter) -> None:
+    writer.close()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()
+
+
+async def _end_task(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait((task,))
 
 
 async def _read_line(reader: asyncio.StreamReader, limit: int) -> bytes:
@@ -483,4 +534,6 @@ async def follow(
                 yield client, events
         except (NotRunning, ChannelClosed):
             pass
+        except Unreachable:
+            await asyncio.sleep(_RETRY_ELSEWHERE_S)
         await asyncio.sleep(retry_s)

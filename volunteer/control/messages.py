@@ -96,6 +96,12 @@ class SetSetting(Command):
     text: Text | None
 
 
+class GetSettings(Command):
+    """Done's result is the text of the settings file, for a window on another computer, which cannot read it."""
+
+    type: Literal["get_settings"] = "get_settings"
+
+
 class GetHistory(Command):
     """Done's result is a `History`; of samples, those after `since_s` (seconds since the epoch)."""
 
@@ -130,6 +136,7 @@ class Welcome(Message):
     version: int
     program_version: Name
     pid: int
+    """0 for a worker of another computer."""
 
 
 class Done(Message):
@@ -337,7 +344,17 @@ class ChatCommand(Command):
 
 
 AnyCommand = Annotated[
-    GetStatus | GetHistory | Pause | Resume | Finish | SetMode | Quit | SetSetting | Subscribe | ChatCommand,
+    GetStatus
+    | GetHistory
+    | GetSettings
+    | Pause
+    | Resume
+    | Finish
+    | SetMode
+    | Quit
+    | SetSetting
+    | Subscribe
+    | ChatCommand,
     Field(discriminator="type"),
 ]
 AnyReply = Annotated[

@@ -16,9 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from volunteer.control.channel import ControlClient
+from volunteer.control.elsewhere import command_elsewhere
 from volunteer.control.lifecycle import State
 from volunteer.control.messages import Message, Quit, StatusChanged, Subscribe, Topic
-from volunteer.errors import ENDED_AS_ASKED, NO_USE_TO_RESTART, ExitCode, UserError
+from volunteer.errors import ENDED_AS_ASKED, NO_USE_TO_RESTART, ConfigurationError, ExitCode, UserError
 
 FIRST_DELAY_S = 1.0
 MAX_DELAY_S = 60.0
@@ -123,6 +124,7 @@ class Supervisor:
         self._on_news = on_news
         self._environment = environment
         self._failures = 0
+        self._unanswered = 0
         self.restarts = 0
 
     async def run(self) -> Ended:
@@ -131,11 +133,25 @@ class Supervisor:
             if (pid := await running_pid(self._data_dir)) is not None:
                 self._on_news(Running(pid, was_found=True))
                 ended = Ended(None) if await _was_told_to_end(self._data_dir) else None
+                self._unanswered = 0
             else:
-                ended = await self._run_once()
+                ended = await self._start_or_wait()
             if ended is not None:
                 self._on_news(ended)
                 return ended
+
+    async def _start_or_wait(self) -> Ended | None:
+        """A worker of another computer is not for us to start: it is asked for again, ever more rarely."""
+        try:
+            if not command_elsewhere(self._data_dir):
+                return await self._run_once()
+        except ConfigurationError as error:
+            return Ended(str(error))
+        delay_s = min(FIRST_DELAY_S * 2 ** min(self._unanswered, 10), MAX_DELAY_S)
+        self._unanswered += 1
+        self._on_news(Waiting(delay_s, "The worker on the other computer does not answer."))
+        await asyncio.sleep(delay_s)
+        return None
 
     async def _run_once(self) -> Ended | None:
         self._data_dir.mkdir(parents=True, exist_ok=True)
@@ -181,8 +197,10 @@ async def running_pid(data_dir: Path) -> int | None:
 
 
 async def quit_worker(data_dir: Path, timeout_s: float = _QUIT_S) -> bool:
-    """Asks the worker to end; returns whether it has, or was not there."""
+    """Asks the worker to end; returns whether it has, or was not there. One of another computer goes on."""
     try:
+        if command_elsewhere(data_dir):
+            return True
         async with ControlClient(data_dir, "supervisor") as client:
             await client.request(Quit())
             async with asyncio.timeout(timeout_s):

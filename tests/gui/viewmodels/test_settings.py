@@ -5,8 +5,9 @@ from fake_link import FakeLink
 
 from gui.viewmodels.settings import SettingsViewModel
 from gui.worker_link import Connection
-from volunteer.control.messages import SetSetting
-from volunteer.settings import Settings, load_settings, save_settings, set_setting
+from volunteer.control.elsewhere import set_elsewhere
+from volunteer.control.messages import GetSettings, SetSetting
+from volunteer.settings import Settings, load_settings, save_settings, set_setting, settings_text
 
 
 @pytest.fixture
@@ -32,6 +33,21 @@ def test_without_a_worker_the_file_is_changed(settings: SettingsViewModel, link:
     assert load_settings(link.data_dir).settings.limits.only_when_idle
     settings.set("limits.only_when_idle", None)
     assert settings.get("limits.only_when_idle") is False
+
+
+def test_those_of_a_worker_elsewhere_are_its_own_but_for_the_window(link: FakeLink) -> None:
+    set_elsewhere(link.data_dir, ["ssh", "lab", "volunteer", "bridge"])
+    settings = SettingsViewModel(link, Settings(), None)  # type: ignore[arg-type]
+    settings.set("limits.idle_minutes", "7")
+    link.answer()
+    assert link.sent == [SetSetting(name="limits.idle_minutes", text="7"), GetSettings()]
+    there = set_setting(set_setting(Settings(), "limits.idle_minutes", "7"), "app.theme", "light")
+    link.answer(settings_text(there))
+    settings.set("app.theme", "dark")
+    assert len(link.sent) == 2  # its owner likes another theme
+    assert settings.get("limits.idle_minutes") == 7
+    assert settings.get("app.theme") == "dark"
+    assert load_settings(link.data_dir).settings == set_setting(Settings(), "app.theme", "dark")
 
 
 def test_what_a_setting_does_not_take_is_refused_in_words(settings: SettingsViewModel, link: FakeLink) -> None:

@@ -434,6 +434,18 @@ def test_a_wrong_clock_is_told_with_how_wrong_it_is(
     assert words.split()[-1] in check.text
 
 
+def test_a_clock_before_the_installation_of_a_built_program_is_behind(
+    data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "volunteer"
+    program.touch()
+    os.utime(program, (time.time() + 7 * 86400,) * 2)
+    monkeypatch.setattr(sys, "frozen", True, raising=False)
+    monkeypatch.setattr(sys, "executable", str(program))
+
+    assert "before this program was installed" in finding(data_dir, "clock").text
+
+
 def test_a_hub_that_cannot_be_reached_is_told_and_leaves_the_clock_unknown(
     data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

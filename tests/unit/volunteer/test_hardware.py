@@ -322,6 +322,14 @@ def test_an_installed_build_starts_itself_in_the_role(monkeypatch: pytest.Monkey
     assert hardware.detection_command() == [sys.executable, "hardware"]
 
 
+def test_the_program_knows_the_role_that_an_installed_build_starts(
+    driver: Driver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driver(card())
+    monkeypatch.setattr(hardware, "detection_command", lambda: [sys.executable, "-m", "volunteer", "hardware"])
+    assert detect(tmp_path).gpus == (gpu(),)
+
+
 def test_the_search_runs_this_code_from_any_folder(
     driver: Driver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

