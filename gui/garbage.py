@@ -1,8 +1,8 @@
 """Python's collection of garbage, in the thread of the window alone.
 
-By itself Python collects in whichever thread allocates, and what it finds may hold widgets: Qt ends the process when one
-of those dies beside the thread that draws it. What is there from the start is set apart, so that later rounds, which this
-thread has to wait for, stay short.
+By itself Python collects in whichever thread allocates, and what it finds may hold widgets: Qt ends the process when
+one of those dies beside the thread that draws it. What is there from the start is set apart, so that later rounds,
+which this thread has to wait for, stay short.
 """
 
 from __future__ import annotations
