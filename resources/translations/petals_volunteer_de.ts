@@ -36,6 +36,14 @@
         <translation>Er sieht, dass von deiner Adresse Dateien eines Modells heruntergeladen werden, und welche. Gesendet wird ihm nichts.</translation>
     </message>
     <message>
+        <source>Whoever publishes this program</source>
+        <translation>Wer dieses Programm herausgibt</translation>
+    </message>
+    <message>
+        <source>Only if you let it look for newer versions: sees once a week that your address asks for one. Nothing is sent, and nothing but the news is fetched.</source>
+        <translation>Nur wenn du nach neueren Versionen sehen lässt: sieht einmal in der Woche, dass deine Adresse nach einer fragt. Gesendet wird nichts, und geholt wird nur die Nachricht.</translation>
+    </message>
+    <message>
         <source>Programs on this computer</source>
         <translation>Programme auf diesem Computer</translation>
     </message>
@@ -3164,6 +3172,20 @@
     <message>
         <source>Quit</source>
         <translation>Beenden</translation>
+    </message>
+</context>
+<context>
+    <name>UpdateBanner</name>
+    <message>
+        <source>Read about it</source>
+        <translation>Mehr dazu</translation>
+    </message>
+</context>
+<context>
+    <name>Updates</name>
+    <message>
+        <source>Version {newer} of Petals Volunteer is out; this is {running}.</source>
+        <translation>Version {newer} von Petals Volunteer ist da; dies ist {running}.</translation>
     </message>
 </context>
 <context>
