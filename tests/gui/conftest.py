@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -34,6 +36,24 @@ def _import_beside(name: str) -> ModuleType:
 
 _fake_link = _import_beside("fake_link")
 _import_beside("played_worker")
+
+
+@pytest.fixture(autouse=True, scope="package")
+def no_garbage_in_other_threads() -> Iterator[None]:
+    """As in the program (`gui.garbage`): a thread of another test must not delete widgets of this one."""
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    yield
+    gc.enable()
+    gc.unfreeze()
+
+
+@pytest.fixture(autouse=True)
+def collect_garbage() -> Iterator[None]:
+    """The young: what outlives a test is left until the end, for a full round takes a third of a second."""
+    yield
+    gc.collect(1)
 
 
 @pytest.fixture(autouse=True)

@@ -126,6 +126,7 @@ def window(qtbot: QtBot, link: FakeLink) -> Iterator[MainWindow]:
     yield made
     made.let_go()
     made.close()
+    made.deleteLater()
 
 
 def shown(window: MainWindow, key: str) -> None:

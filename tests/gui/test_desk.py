@@ -256,7 +256,7 @@ def test_closing_the_first_run_quits_without_a_question(qtbot: QtBot, make_desk:
 def practice_banner(desk: Desk) -> Banner:
     view = desk.window.view
     assert view is not None
-    (found,) = (each for each in view.findChildren(Banner) if not isinstance(each, WorkerBanner))
+    (found,) = (each for each in view.findChildren(Banner) if type(each) is Banner)
     return found
 
 
@@ -285,7 +285,7 @@ def test_practising_beside_a_worker_that_serves_leaves_it_alone(qtbot: QtBot, ma
     desk.leave_practice()
     assert desk.window.windowTitle() == "Petals Volunteer"
     assert desk.window.view is not None
-    assert not [each for each in desk.window.view.findChildren(Banner) if not isinstance(each, WorkerBanner)]
+    assert not [each for each in desk.window.view.findChildren(Banner) if type(each) is Banner]
     assert psutil.pid_exists(pid)
     assert desk.workspace.worker.word == "Serving"
 

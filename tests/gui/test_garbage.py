@@ -18,7 +18,6 @@ def collector(qapp: QApplication) -> Iterator[GarbageCollector]:
     yield made
     made.stop()
     gc.unfreeze()
-    gc.enable()
     made.deleteLater()
 
 
