@@ -13,6 +13,7 @@ from typing import Any
 from PySide6.QtCore import QCoreApplication
 
 from volunteer.model_cards import model_cards
+from volunteer.settings import model_name
 
 translate = QCoreApplication.translate
 
@@ -102,7 +103,7 @@ def explanation(field: SamplingField) -> str:
 def usual_sampling(model: str) -> dict[str, Any]:
     """With what a chat with a model begins, where that is not as for others."""
     for card in model_cards():
-        if card.hub_name.lower() == model.lower() and card.temperature is not None:
+        if card.hub_name.lower() == model_name(model).lower() and card.temperature is not None:
             return TEMPERATURE.written({}, card.temperature)
     return {}
 

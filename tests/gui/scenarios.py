@@ -94,7 +94,8 @@ def practice(player: Player) -> Steps:
     yield from _answered(player)
     player.picture("practice-answer")
     if "Paris" not in player.answers():
-        raise AssertionError(f"the answer makes no sense: {player.answers()}")
+        chosen = player.all_of(ChatPage)[0]._chat.options
+        raise AssertionError(f"the answer makes no sense: {player.answers()}; made with {chosen}")
     _go(player, "Swarm")
     yield "two servers", lambda: len(player.desk.workspace.swarm.servers) == 2
     player.picture("practice-swarm")

@@ -47,7 +47,7 @@ def test_the_first_question_makes_a_conversation(chat: ChatViewModel, link: Fake
 
 def test_a_small_model_begins_less_adventurous_until_its_owner_chooses(chat: ChatViewModel, link: FakeLink) -> None:
     link.say(model="SmolLM2-135M-Instruct")
-    assert chat.options.sampling == {"temperature": 0.2}
+    assert chat.options.sampling == {"temperature": 0.0}
     chat.configure(Options("", {}))
     assert chat.options.sampling == {}
     chat.new()
