@@ -115,7 +115,7 @@ def kill_the_window_in_an_answer(data_dir: Path, environment: dict[str, str]) ->
         if line.startswith("KILL ME"):
             break
     window.send_signal(signal.SIGKILL)
-    window.wait()
+    window.communicate()
     assert told and told[-1].startswith("KILL ME"), "".join(told)
     pid = worker_status(data_dir).pid
     said = play("come_back", data_dir, environment)
