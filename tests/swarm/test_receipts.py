@@ -49,7 +49,7 @@ def hidden(num_tokens: int, *, batch: int = 1) -> torch.Tensor:
 
 
 def ledger_of(server: Any) -> Ledger:
-    return server.wallet.ledger
+    return server.wallet.open().ledger
 
 
 def talk(model: SwarmForCausalLM, prompt: int, tokens: int, **options: Any) -> int:
