@@ -90,6 +90,17 @@ def test_sigterm_says_goodbye_within_two_seconds(
         assert leaving.wait() == 128 + signal.SIGTERM
 
 
+def is_refused(model: SwarmForCausalLM, token: torch.Tensor) -> bool:
+    newcomer = model.session(max_length=16)
+    try:
+        newcomer.step(token)
+    except NoRoute:
+        return True
+    finally:
+        newcomer.close()
+    return False
+
+
 def test_the_first_interrupt_lets_a_session_end_and_the_second_cuts_it(random_bloom: Path, tmp_path: Path) -> None:
     for number, interrupts in enumerate((1, 2)):
         with start(random_bloom, "0:6", tmp_path / str(number), "--new-swarm") as worker:
@@ -101,8 +112,7 @@ def test_the_first_interrupt_lets_a_session_end_and_the_second_cuts_it(random_bl
                 session.step(token)
                 os.kill(worker.pid, signal.SIGINT)
                 model.connection.servers.patience_s = 0
-                with pytest.raises(NoRoute):
-                    model.session(max_length=16).step(token)
+                assert any(is_refused(model, token) for _ in range(50))  # the signal takes a moment to be heard
                 session.step(token)
                 assert worker.is_running
                 if interrupts == 2:
