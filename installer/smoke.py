@@ -12,6 +12,7 @@ import contextlib
 import json
 import os
 import queue
+import re
 import signal
 import socket
 import subprocess
@@ -26,20 +27,18 @@ from typing import Any
 
 import psutil
 
+_VERBS = re.compile(r"^_shtab_volunteer_subparsers=\((.*)\)$", re.MULTILINE)
 _QUESTION = "What is the capital of France?"
 _ANSWER = "Paris"
 _VERSION_WITHIN_S = 1.0
 _VERB_TIMEOUT_S = 120.0
+_WINDOW_WITHIN_S = 30.0
 _START_TIMEOUT_S = 300.0
 _STOP_TIMEOUT_S = 60.0
 _NOT_RUNNING = 3
 _USAGE = 2
 _BAD_CONFIGURATION = 78
 _ALREADY_RUNNING = 97
-_VERBS = (
-    *("demo", "chat", "swarm", "gpus", "bench", "status", "pause", "resume", "finish", "mode", "quit", "config"),
-    *("blocks", "points", "service", "logs", "doctor", "completion", "update-check", "connect", "bridge"),
-)
 
 
 class Failed(Exception):
@@ -158,16 +157,19 @@ def version(built: Built) -> str:
     return f"{text} in {fastest:.2f} s"
 
 
-def help_of_every_verb(built: Built) -> None:
-    everything = built.run("--help")
-    for verb in _VERBS:
-        expect(verb in everything, f"{verb} is not in the help.")
+def help_of_every_verb(built: Built) -> str:
+    verbs = _VERBS.search(built.run("completion", "bash"))
+    if verbs is None:
+        raise Failed("The completion for bash names no verbs.")
+    for verb in verbs[1].split():
         expect("usage:" in built.run(verb, "--help"), f"{verb} --help has no usage.")
+    return f"{len(verbs[1].split())} verbs"
 
 
 def looking_without_a_worker(built: Built) -> None:
     built.run("status", code=_NOT_RUNNING)
     json.loads(built.run("gpus", "--json"))
+    json.loads(built.run("forecast", "--json"))
     json.loads(built.run("points", "--json"))
     built.run("points", "verify")
     built.run("blocks", "list")
@@ -207,6 +209,25 @@ def completion(built: Built) -> None:
 def service(built: Built) -> None:
     shown = built.run("service", "install", code=_USAGE)
     expect(str(built.program) in shown, f"The service would not start this program:\n{shown}")
+
+
+def window(built: Built) -> str:
+    """Opens where nobody sees it, is raised by a second start, and ends when it is asked to."""
+    environment = {**built.environment, "QT_QPA_PLATFORM": "offscreen"}
+    began = time.monotonic()
+    process = subprocess.Popen([built.program], env=environment, stdin=subprocess.DEVNULL)
+    try:
+        _until((built.data_dir / "run" / "window.sock").exists, "open", _WINDOW_WITHIN_S)
+        opened_s = time.monotonic() - began
+        raised = subprocess.run([built.program], env=environment, timeout=_VERB_TIMEOUT_S).returncode
+        expect(raised == 0, f"A second start ended with {raised}.")
+        process.send_signal(signal.SIGTERM)
+        code = process.wait(_STOP_TIMEOUT_S)
+    finally:
+        process.kill()
+        process.wait()
+    expect(code == 0, f"The window ended with {code}.")
+    return f"open after {opened_s:.1f} s"
 
 
 def private_swarm(built: Built) -> None:
@@ -371,6 +392,7 @@ STEPS: tuple[Callable[[Built], str | None], ...] = (
     settings,
     completion,
     service,
+    window,
     private_swarm,
     update_check,
     practice,

@@ -40,6 +40,7 @@ _ANSWER = "Paris"
 _START_S = 300.0
 _END_S = 90.0
 _OLDER_VERSION = "0.0.1"
+_UNPACKED = f"/home/{NEWCOMER}/unpacked"
 _LOOK_S = 3.0
 # Where to click. The first run's buttons stand at the right end of a column of 680 px, whatever the fonts.
 _GO_ON = {"right_of_middle_px": 320, "above_foot_px": 28}
@@ -55,6 +56,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Installs the .deb in a fresh Debian and lives with it.")
     parser.add_argument("--deb", type=Path, required=True)
     parser.add_argument("--older-deb", type=Path, help="to upgrade from (default: the same one under an older number)")
+    parser.add_argument("--archive", type=Path, help="also install this .tar.xz for one user, and take it away again")
     parser.add_argument("--suite", default="bookworm", help="of Debian (default: bookworm)")
     parser.add_argument("--kept-root", type=Path, metavar="TAR", help="a fresh root to begin with, made where missing")
     parser.add_argument("--pictures", type=Path, default=ROOT / "build" / "pictures", help="of the screen go there")
@@ -75,7 +77,8 @@ def main() -> int:
         deb = options.deb.resolve()
         older = options.older_deb.resolve() if options.older_deb else under_older_number(deb, Path(scratch))
         with DebianRoot(Path(scratch) / "root", options.suite, options.kept_root) as root:
-            return 0 if Life(root, deb, older, options.pictures).run() else 1
+            archive = options.archive.resolve() if options.archive else None
+            return 0 if Life(root, deb, older, archive, options.pictures).run() else 1
 
 
 def under_older_number(deb: Path, scratch: Path) -> Path:
@@ -91,13 +94,21 @@ def under_older_number(deb: Path, scratch: Path) -> Path:
 class Life:
     """Of the package in the root, step by step."""
 
-    def __init__(self, root: DebianRoot, deb: Path, older: Path, pictures: Path) -> None:
+    def __init__(self, root: DebianRoot, deb: Path, older: Path, archive: Path | None, pictures: Path) -> None:
         self._root = root
-        self._deb, self._older = deb, older
+        self._deb, self._older, self._archive = deb, older, archive
         self._pictures = pictures
-        self._failed = 0
 
     def run(self) -> bool:
+        """Whether all went well; ends at the first thing that did not, on which the rest would build."""
+        try:
+            self._live()
+        except Wrong:
+            return False
+        print("All steps passed.")
+        return True
+
+    def _live(self) -> None:
         root = self._root
         with self._step("a fresh system with two ordinary users"):
             root.apt("update")
@@ -108,6 +119,7 @@ class Life:
             before = root.files()
         with self._step("apt install ./older.deb brings what it needs"):
             root.apt("install", "/root/older.deb")
+            root.apt("install", "--download-only", "/root/new.deb")  # it may need what the older one did not
             self._expect("volunteer" in root.run("which", "volunteer", user=OWNER), "The command is not on the path.")
         leave_network()
         with self._step("a user serves, chats and changes a setting with the older build"):
@@ -127,10 +139,14 @@ class Life:
             self._volunteer("points", "verify")
             self._volunteer("blocks", "verify")
         with Screen(self._pictures) as screen:
-            self._with_a_screen(screen)
+            try:
+                self._with_a_screen(screen)
+            except Wrong:
+                screen.picture("failed")
+                raise
         self._removal(before)
-        print(f"{self._failed} steps failed." if self._failed else "All steps passed.")
-        return not self._failed
+        if self._archive is not None:
+            self._for_one_user(self._archive)
 
     def _with_a_screen(self, screen: Screen) -> None:
         with self._step("the menu entry opens the first page"):
@@ -212,6 +228,29 @@ class Life:
             self._expect(not service_data.exists(), "The service's data is still there.")
             self._expect((root.folder / f"home/{OWNER}/{_DATA}/ledger.sqlite").is_file(), "A user's points are gone.")
 
+    def _for_one_user(self, archive: Path) -> None:
+        root, home = self._root, self._root.folder / "home" / NEWCOMER
+        install = f"/home/{NEWCOMER}/.local/opt/{PACKAGE}/install.sh"
+
+        def files() -> set[str]:
+            return {
+                str(path) for path in home.rglob("*") if not path.is_dir() and not path.is_relative_to(home / _DATA)
+            }
+
+        with self._step("a user installs the archive without an administrator, and practises"):
+            before = files()
+            root.run("mkdir", _UNPACKED, user=NEWCOMER)
+            shutil.copy(archive, root.folder / "archive.tar.xz")
+            root.run("tar", "-xf", "/archive.tar.xz", "-C", _UNPACKED, "--strip-components=1", user=NEWCOMER)
+            root.run(f"{_UNPACKED}/install.sh", user=NEWCOMER)
+            said = root.run(f"/home/{NEWCOMER}/.local/bin/volunteer", "demo", user=NEWCOMER)
+            self._expect(_ANSWER in said, f"volunteer demo answered: {said}")
+        with self._step("and takes it away again, all but the data"):
+            root.run(install, "--uninstall", user=NEWCOMER)
+            shutil.rmtree(root.folder / _UNPACKED[1:])
+            self._expect(files() == before, f"Left behind: {sorted(files() - before)}")
+            self._expect((home / _DATA).is_dir(), "The data is gone.")
+
     # Parts of steps
 
     def _start_worker(self) -> subprocess.Popen[bytes]:
@@ -291,8 +330,8 @@ class Life:
         try:
             yield
         except (Wrong, CommandFailed, NotSeen, OSError, subprocess.SubprocessError, LookupError, ValueError) as error:
-            self._failed += 1
             print(f"FAILED {name}: {error}", flush=True)
+            raise Wrong(name) from error
         else:
             print(f"ok     {name} ({time.monotonic() - began:.0f} s)", flush=True)
 
