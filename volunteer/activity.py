@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -156,7 +157,7 @@ def sample_of(done: Sums, passed_s: float, time_s: float, now: Now) -> Sample:
         return round(count / passed_s, 1) if passed_s > 0 else 0.0
 
     return Sample(
-        time_s=round(time_s, 1),
+        time_s=math.floor(time_s * 10) / 10,  # never later than now: a history ends there
         tokens_per_s=rate(done.served_tokens),
         open_sessions=now.open_sessions,
         sent_bytes_per_s=rate(done.sent_bytes),

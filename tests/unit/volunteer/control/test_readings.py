@@ -173,7 +173,8 @@ def test_a_reading_that_fails_is_unknown_and_said_once(
             seen = machine.read(EVERY_LIMIT)
             gpus_are_read(machine)
     assert getattr(seen, field) is None
-    assert len(caplog.records) == 1
+    # Of this module: servers that other tests have started may speak at any time.
+    assert [record.name for record in caplog.records].count("volunteer.control.readings") == 1
     others = dataclasses.replace(seen, **{field: None, "others_cpu_percent": None})
     known = {each.name for each in dataclasses.fields(others) if getattr(others, each.name) is not None}
     assert known == {each.name for each in dataclasses.fields(Readings)} - {field, "others_cpu_percent"}
