@@ -10,6 +10,7 @@ import pytest
 from volunteer.models.embedded import embedded_checkpoint_folder
 
 
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_no_answer_is_wrong_or_lost_in_chaos(tmp_path: Path) -> None:
     folder = embedded_checkpoint_folder(tmp_path / "models")

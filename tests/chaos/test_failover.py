@@ -27,6 +27,7 @@ def small_bloom(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.long
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("which", ["bloom", "smollm2"])
 def test_answers_are_the_same_when_servers_die_or_freeze_in_their_midst(

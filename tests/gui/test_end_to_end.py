@@ -22,7 +22,7 @@ from volunteer.verbs import worker_status
 if TYPE_CHECKING:
     from hub_server import HubServer
 
-pytestmark = [pytest.mark.swarm, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.long, pytest.mark.swarm, pytest.mark.timeout(600)]
 
 BESIDE = Path(__file__).parent
 MODEL = "volunteers/smollm2"

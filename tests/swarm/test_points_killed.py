@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 import transformers
 
@@ -80,6 +81,7 @@ def reference(folder: Path) -> list[int]:
     return ids
 
 
+@pytest.mark.long
 def test_ledgers_agree_to_within_a_chunk_after_each_is_killed(random_bloom: Path, tmp_path: Path) -> None:
     client_dir = tmp_path / "client"
     client_dir.mkdir()

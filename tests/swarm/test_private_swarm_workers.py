@@ -33,6 +33,7 @@ def invitation_in(text: str) -> str:
     return word
 
 
+@pytest.mark.long
 @pytest.mark.timeout(280)
 def test_members_serve_one_model_together_and_who_has_no_new_key_is_out(tmp_path: Path) -> None:
     first, second = tmp_path / "first", tmp_path / "second"

@@ -95,6 +95,7 @@ def test_a_worker_that_is_killed_comes_back_each_time(
     assert keeper.restarts == KILLS
 
 
+@pytest.mark.long
 def test_downloads_chats_and_settings_are_whole_after_kills_in_their_midst(
     smollm2: Path,
     data_dir: Path,

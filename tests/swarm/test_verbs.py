@@ -230,6 +230,7 @@ def daemons() -> set[int]:
     return {child.pid for child in psutil.Process().children() if child.name() == "p2pd"}
 
 
+@pytest.mark.long
 def test_random_verbs_limits_and_clocks_never_confuse_a_worker(
     random_bloom: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
