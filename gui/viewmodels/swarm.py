@@ -211,5 +211,6 @@ def _with_own(servers: tuple[Server, ...], status: Status | None) -> tuple[Serve
         return servers
     seen = next((server for server in servers if server.is_own), Server(status.peer_id, 0, 0, "", 0.0, is_own=True))
     start, end = status.blocks
-    own = seen._replace(start=start, end=end, state="online" if status.state is State.SERVING else "joining")
+    state = {State.SERVING: "online", State.DRAINING: "offline"}.get(status.state, "joining")
+    own = seen._replace(start=start, end=end, state=state)
     return (own, *(server for server in servers if not server.is_own))

@@ -125,6 +125,14 @@ def test_this_computer_serves_as_soon_as_its_worker_says_so(link, swarm):
     assert swarm.own.tokens_per_s == 40.0
 
 
+def test_this_computer_leaves_as_soon_as_its_worker_says_so(link, swarm):
+    link.say(peer_id=OWN, blocks=(0, 8))
+    see(link, server(OWN, 0, 8))
+    link.say(peer_id=OWN, blocks=(0, 8), state=State.DRAINING)
+    assert swarm.own.state_in_words == "leaving"
+    assert swarm.why == "Nobody serves any block."
+
+
 @pytest.mark.parametrize(
     ("wanted", "found"),
     [("zoe", ["Zoe"]), ("5", ["This computer"]), ("kooW99", ["…KooW99"]), ("", ["This computer", "…KooW99", "Zoe"])],
