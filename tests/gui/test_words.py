@@ -53,8 +53,9 @@ def test_numbers_follow_the_language() -> None:
 
 
 def test_short_numbers_keep_the_figures_that_matter() -> None:
-    assert [words.short_number(each) for each in (0, 0.04, 8.24, 310.4, 182400)] == [
+    assert [words.short_number(each) for each in (0, 0.0004, 0.04, 8.24, 310.4, 182400)] == [
         "0",
+        f"<{THIN}0.01",
         "0.04",
         "8.2",
         "310",
