@@ -32,10 +32,10 @@ from gui.viewmodels.first_run_words import (
     rows_of,
     unknown_option,
 )
+from gui.viewmodels.machine import usable_hardware
 from gui.viewmodels.settings import SettingsViewModel
 from gui.worker_link import WorkerLink
 from gui.worker_words import translated
-from volunteer import hardware
 from volunteer.forecast import Forecast, ModelCard, forecast, model_cards
 from volunteer.hardware import Hardware
 
@@ -65,7 +65,7 @@ class FirstRunViewModel(QObject):
     consented = Signal()
 
     def __init__(
-        self, link: WorkerLink, settings: SettingsViewModel, parent: QObject, *, detect: Detect = hardware.detect
+        self, link: WorkerLink, settings: SettingsViewModel, parent: QObject, *, detect: Detect = usable_hardware
     ) -> None:
         super().__init__(parent)
         self._link, self._settings, self._detect = link, settings, detect
