@@ -280,13 +280,17 @@ class FirstRunViewModel(QObject):
         self.changed.emit()
         data_dir, chosen, memory_bytes = self._link.data_dir, self.chosen, self._memory_bytes
         has_gpu = self._found is not None and bool(self._found.hardware.usable_gpus)
-        if self.autostart.state is not None and chosen.starts_at_login != self.autostart.state.is_on:
-            self.autostart.switch(chosen.starts_at_login)
         self._link.run_aside(
             lambda: save(data_dir, chosen, memory_bytes, has_gpu=has_gpu),
-            lambda _: self._settings.reload(),
+            lambda _: self._saved(chosen),
             self._not_saved,
         )
+
+    def _saved(self, chosen: Chosen) -> None:
+        """Now that the consent is written down, the program may start at login too."""
+        if self.autostart.state is not None and chosen.starts_at_login != self.autostart.state.is_on:
+            self.autostart.switch(chosen.starts_at_login)
+        self._settings.reload()
 
     def _take_autostart(self) -> None:
         state = self.autostart.state
