@@ -301,7 +301,7 @@ class FirstRunViewModel(QObject):
 
     def _not_saved(self, problem: str) -> None:
         self.is_saving = False
-        self.problem = problem
+        self.problem = translated(problem)
         self.changed.emit()
 
     def _tell_consent(self) -> None:
