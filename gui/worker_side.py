@@ -17,7 +17,8 @@ from typing import Any
 
 import psutil
 
-from volunteer.control.channel import ControlClient, follow
+from volunteer.control.channel import ChannelClosed, ControlClient, follow
+from volunteer.control.elsewhere import command_elsewhere
 from volunteer.control.lifecycle import State
 from volunteer.control.messages import Command, LogLine, Message, StatusChanged, Subscribe, SwarmChanged, Topic
 from volunteer.control.supervisor import Ended, News, Running, Supervisor, Waiting, quit_worker
@@ -71,7 +72,10 @@ Post = Callable[[Happening], None]
 
 
 def newest(happenings: Sequence[Happening]) -> list[Happening | list[LogLine]]:
-    """What the window has to hear of a batch: the last of what replaces what was before, lines of the log together."""
+    """What the window has to hear of a batch: the last of what replaces what was before, lines of the log together.
+
+    A connection that was lost and is there again stays both: what was asked on the first gets no answer any more.
+    """
     heard: list[Happening | list[LogLine]] = []
     lines: list[LogLine] = []
     seen: set[type] = set()
@@ -79,7 +83,7 @@ def newest(happenings: Sequence[Happening]) -> list[Happening | list[LogLine]]:
         if isinstance(happening, LogLine):
             lines.append(happening)
             continue
-        if isinstance(happening, StatusChanged | SwarmChanged | Became):
+        if isinstance(happening, StatusChanged | SwarmChanged):
             if type(happening) in seen:
                 continue
             seen.add(type(happening))
@@ -105,6 +109,8 @@ class WorkerSide:
         self._data_dir = data_dir
         self._post = post
         self._client: ControlClient | None = None
+        self._loss_is_told = asyncio.Event()
+        """The window knows that there is no connection; a new event for each connection."""
         self._tasks: list[asyncio.Task[None]] = []
         self._wants_logs = False
         self._process: psutil.Process | None = None
@@ -123,8 +129,12 @@ class WorkerSide:
         if self._client is None:
             self._post(partial(refused, NO_WORKER))
             return
+        loss_is_told = self._loss_is_told
         try:
             result = await self._client.request(command)
+        except ChannelClosed as error:
+            await loss_is_told.wait()  # else whoever asked would take this for the worker's own answer
+            self._post(partial(refused, str(error)))
         except UserError as error:
             self._post(partial(refused, str(error)))
         else:
@@ -200,6 +210,7 @@ class WorkerSide:
 
     async def _converse(self, client: ControlClient, events: asyncio.Queue[Message]) -> None:
         forwarding = asyncio.create_task(self._forward(events))
+        self._loss_is_told = loss_is_told = asyncio.Event()
         self._client = client
         self._process = _process(client.welcome.pid)
         self._crash = self._last_state = None
@@ -213,6 +224,7 @@ class WorkerSide:
             forwarding.cancel()
             while not events.empty():  # its last words
                 self._tell(events.get_nowait())
+            loss_is_told.set()  # heeded once this task has said so below
         self._note_loss()
 
     def _note_loss(self) -> None:
