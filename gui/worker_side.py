@@ -21,7 +21,7 @@ from volunteer.control.channel import ChannelClosed, ControlClient, follow
 from volunteer.control.elsewhere import command_elsewhere
 from volunteer.control.lifecycle import State
 from volunteer.control.messages import Command, LogLine, Message, StatusChanged, Subscribe, SwarmChanged, Topic
-from volunteer.control.supervisor import Ended, News, Running, Supervisor, Waiting, quit_worker
+from volunteer.control.supervisor import Ended, News, Running, Supervisor, Waiting, quit_worker, running_pid
 from volunteer.errors import UserError
 
 _LOOK_AGAIN_S = 0.25
@@ -167,7 +167,8 @@ class WorkerSide:
         await self._let_go()
         if not can_hear:
             self._terminate()
-        elif not await quit_worker(self._data_dir):
+            await self._find_unmet()
+        if not await quit_worker(self._data_dir):
             self.hurry()
         if self._process is not None and not await _has_ended(self._process, _LAST_ACTS_S):
             self.hurry()
@@ -178,6 +179,12 @@ class WorkerSide:
         if self._process is not None:
             with contextlib.suppress(psutil.Error):
                 self._process.terminate()
+
+    async def _find_unmet(self) -> None:
+        """A worker that an earlier window left answers here, perhaps, and this one has not come to it yet."""
+        with contextlib.suppress(UserError):
+            if not command_elsewhere(self._data_dir) and (pid := await running_pid(self._data_dir)) is not None:
+                self._process = _process(pid)
 
     async def _let_go(self) -> None:
         for task in self._tasks:
