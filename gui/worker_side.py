@@ -31,6 +31,7 @@ _LAST_ACTS_S = 10.0
 _POLL_S = 0.05
 NO_WORKER = "No worker is running."
 ENDED_UNEXPECTEDLY = "The worker ended unexpectedly."
+CANNOT_START = "The worker cannot be started: {why}."
 
 _FAILED = re.compile(r"The worker failed \d+ times in a row\. ")
 _LOGGED = re.compile(r"^[\d-]+ [\d:,]+ [A-Z]+ [\w.]+: ")
@@ -194,7 +195,11 @@ class WorkerSide:
         self._tasks = []
 
     async def _supervise(self) -> None:
-        await Supervisor(self._command, self._data_dir, self._hear, self._environment).run()
+        try:
+            await Supervisor(self._command, self._data_dir, self._hear, self._environment).run()
+        except OSError as error:  # a folder that cannot be written to, a full disk, a program that is not there
+            logger.warning("The worker cannot be started", exc_info=True)
+            self._end(Became(Connection.GAVE_UP, CANNOT_START.format(why=error.strerror or error)))
 
     def _hear(self, news: News) -> None:
         match news:

@@ -299,6 +299,29 @@ def test_a_worker_that_fails_at_once_is_given_up_with_its_own_words(qtbot: QtBot
     link.close()
 
 
+def test_a_worker_that_cannot_be_started_is_given_up_with_the_reason(qtbot: QtBot, tmp_path: Path) -> None:
+    link = WorkerLink(tmp_path, None, command=[str(tmp_path / "no such program")])
+    link.start()
+    qtbot.waitUntil(lambda: link.connection is Connection.GAVE_UP)
+    assert link.connection_reason == "The worker cannot be started: No such file or directory."
+    link.close()
+
+
+def test_quitting_ends_a_worker_that_this_window_has_not_come_to_yet(qtbot: QtBot, tmp_path: Path) -> None:
+    with subprocess.Popen(played_worker.command(tmp_path)) as left:
+        try:
+            qtbot.waitUntil((tmp_path / "control.json").exists, timeout=20_000)
+            link = WorkerLink(tmp_path, None, command=played_worker.command(tmp_path))
+            link.start()
+            over: list[bool] = []
+            link.quit_worker(lambda: over.append(True))
+            qtbot.waitUntil(lambda: bool(over), timeout=20_000)
+            link.close()
+            assert left.wait(10) == 0
+        finally:
+            left.kill()
+
+
 def test_a_worker_that_does_not_end_is_ended(qtbot: QtBot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gui.worker_side._LAST_ACTS_S", 0.2)
     link = WorkerLink(tmp_path, None, command=played_worker.command(tmp_path, lingers_s=600))
