@@ -65,6 +65,7 @@ class Desk(QObject):
         self._updates.noticed.connect(self._notify)
         self._shown = self._own
         self.tray: Tray | None = None
+        self._tell_of(self._own)
 
     @property
     def workspace(self) -> Workspace:
@@ -116,7 +117,9 @@ class Desk(QObject):
         if self._practice is not None:
             return
         self._practice = Practice(self._data_dir, self._own.settings.settings.app, self)
-        self._show(Workspace(self._practice.link, self._practice.settings, self))
+        workspace = Workspace(self._practice.link, self._practice.settings, self)
+        self._tell_of(workspace)
+        self._show(workspace)
         self._practice.start()
 
     def leave_practice(self) -> None:
@@ -143,8 +146,6 @@ class Desk(QObject):
         self.tray = Tray(self._shown.worker, self)
         self.tray.open_wanted.connect(self._toggle)
         self.tray.quit_wanted.connect(self.quit)
-        notices = Notices(self._shown.worker, self._wants_notices, time.monotonic, self.tray)
-        notices.noticed.connect(self.tray.notify)
         self.window.setWindowTitle(self.tr("Practice mode") if self._practice is not None else "Petals Volunteer")
         self.window.show_view(self._view())
 
@@ -188,6 +189,11 @@ class Desk(QObject):
 
     def _settings_changed(self) -> None:
         self._appearance.follow(self._shown.settings.settings.app)
+
+    def _tell_of(self, workspace: Workspace) -> None:
+        """For as long as it is there: whoever comes back to it, or to another language, was told its causes already."""
+        notices = Notices(workspace.worker, self._wants_notices, time.monotonic, workspace)
+        notices.noticed.connect(self._notify)
 
     def _notify(self, notice: Notice) -> None:
         if self.tray is not None and self._wants_notices():
