@@ -191,18 +191,13 @@ class SwarmViewModel(QObject):
 
     def _server(self, told: SwarmServer) -> Server:
         is_own = told.peer_id == self._own[0]
-        name = _plain(told.public_name or "")
+        name = words.plain(told.public_name or "")
         return Server(told.peer_id, told.start, told.end, told.state, told.throughput, name, told.using_relay, is_own)
 
     def _arrange(self) -> None:
         column, descending = self.order
         found = [server for server in self.servers if matches(server, self.wanted)]
         self.table.show_servers(arranged(found, column, descending=descending))
-
-
-def _plain(name: str) -> str:
-    """As it is shown in labels and tips: a stranger's `<` would make them rich text, with pictures out of any file."""
-    return name.replace("<", "‹")
 
 
 def _with_own(servers: tuple[Server, ...], status: Status | None) -> tuple[Server, ...]:
