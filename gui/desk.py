@@ -14,7 +14,7 @@ from PySide6.QtWidgets import QApplication, QWidget
 
 from gui.appearance import Appearance
 from gui.main_window import MainWindow, PagesView
-from gui.practice import Practice
+from gui.practice import FOLDER, Practice, is_left_running
 from gui.viewmodels.notices import Notice, Notices
 from gui.viewmodels.updates import UpdatesViewModel
 from gui.viewmodels.worker_report import report_text
@@ -53,6 +53,8 @@ class Desk(QObject):
         self._practice: Practice | None = None
         self._leaving: set[Practice] = set()
         """Whose workers are about to end."""
+        self._practises_again = False
+        """As soon as those are gone: the next practice is in the same folder."""
         self._own_is_over = False
         self._goodbye: Goodbye | None = None
         self.window = MainWindow(self._memory)
@@ -65,6 +67,7 @@ class Desk(QObject):
         self._updates.noticed.connect(self._notify)
         self._shown = self._own
         self.tray: Tray | None = None
+        self._tell_of(self._own)
 
     @property
     def workspace(self) -> Workspace:
@@ -85,6 +88,8 @@ class Desk(QObject):
         if self._own.settings.settings.app.consented:
             # After the first picture of the window, for which starting a worker would compete with it.
             QTimer.singleShot(0, self._own.link.start)
+        if (self._data_dir / FOLDER).is_dir():
+            self._own.link.run_aside(partial(is_left_running, self._data_dir), self._go_on_practising)
 
     def come_to_front(self, activation_token: str = "") -> None:
         """Unless it is about to end."""
@@ -113,10 +118,15 @@ class Desk(QObject):
 
     def start_practice(self) -> None:
         """Looks at a private swarm on this computer instead; a worker that serves others goes on serving."""
-        if self._practice is not None:
+        if self._practice is not None or self._goodbye is not None:
+            return
+        if self._leaving:
+            self._practises_again = True
             return
         self._practice = Practice(self._data_dir, self._own.settings.settings.app, self)
-        self._show(Workspace(self._practice.link, self._practice.settings, self))
+        workspace = Workspace(self._practice.link, self._practice.settings, self)
+        self._tell_of(workspace)
+        self._show(workspace)
         self._practice.start()
 
     def leave_practice(self) -> None:
@@ -143,8 +153,6 @@ class Desk(QObject):
         self.tray = Tray(self._shown.worker, self)
         self.tray.open_wanted.connect(self._toggle)
         self.tray.quit_wanted.connect(self.quit)
-        notices = Notices(self._shown.worker, self._wants_notices, time.monotonic, self.tray)
-        notices.noticed.connect(self.tray.notify)
         self.window.setWindowTitle(self.tr("Practice mode") if self._practice is not None else "Petals Volunteer")
         self.window.show_view(self._view())
 
@@ -182,12 +190,24 @@ class Desk(QObject):
         )
         return banner
 
+    def _go_on_practising(self, is_wanted: bool) -> None:
+        """The window before this one was killed in the midst of it; its workers must not be forgotten."""
+        if is_wanted:
+            self.start_practice()
+
     def _consented(self) -> None:
+        if self._goodbye is not None:  # nobody would be there to end the worker
+            return
         self._own.link.start()
         self._show_anew()
 
     def _settings_changed(self) -> None:
         self._appearance.follow(self._shown.settings.settings.app)
+
+    def _tell_of(self, workspace: Workspace) -> None:
+        """For as long as it is there: whoever comes back to it, or to another language, was told its causes already."""
+        notices = Notices(workspace.worker, self._wants_notices, time.monotonic, workspace)
+        notices.noticed.connect(self._notify)
 
     def _notify(self, notice: Notice) -> None:
         if self.tray is not None and self._wants_notices():
@@ -238,6 +258,7 @@ class Desk(QObject):
         return self._practice is not None or self._own.link.connection is not Connection.OFF
 
     def _end_practice(self) -> None:
+        self._practises_again = False
         practice, self._practice = self._practice, None
         if practice is not None:
             self._leaving.add(practice)
@@ -247,6 +268,9 @@ class Desk(QObject):
         self._leaving.discard(practice)
         practice.close()
         practice.deleteLater()
+        if self._practises_again and not self._leaving:
+            self._practises_again = False
+            self.start_practice()
         self._finish_if_over()
 
     def _own_ended(self) -> None:

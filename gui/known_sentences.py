@@ -66,6 +66,7 @@ SENTENCES = (
     QT_TRANSLATE_NOOP("WorkerWords", "No worker is running."),
     QT_TRANSLATE_NOOP("WorkerWords", "The worker has ended."),
     QT_TRANSLATE_NOOP("WorkerWords", "The worker ended unexpectedly."),
+    QT_TRANSLATE_NOOP("WorkerWords", "The worker cannot be started: {why}."),
     QT_TRANSLATE_NOOP("WorkerWords", "The worker ended with signal {number}."),
     QT_TRANSLATE_NOOP("WorkerWords", "The worker ended with exit code {number}."),
     QT_TRANSLATE_NOOP("WorkerWords", "It ended with signal {number}."),
@@ -96,6 +97,25 @@ SENTENCES = (
         "The peers of this private swarm have another key; it was changed. Ask them for a new invitation.",
     ),
     QT_TRANSLATE_NOOP("WorkerWords", "A worker is already running on {folder}."),
+    # Of the owner's chats.
+    QT_TRANSLATE_NOOP("WorkerWords", "No route: nobody serves {blocks}. Trying again."),
+    QT_TRANSLATE_NOOP("WorkerWords", "No route: nobody serves {blocks}."),
+    QT_TRANSLATE_NOOP("WorkerWords", "No route: the servers of {blocks} failed or were not chosen. Trying again."),
+    QT_TRANSLATE_NOOP("WorkerWords", "No route: the servers of {blocks} failed or were not chosen."),
+    QT_TRANSLATE_NOOP(
+        "WorkerWords", "The oldest question and its answer were left out: the model cannot read more at once."
+    ),
+    QT_TRANSLATE_NOOP(
+        "WorkerWords", "The {number} oldest questions and answers were left out: the model cannot read more at once."
+    ),
+    QT_TRANSLATE_NOOP("WorkerWords", "Downloading what this computer needs to chat with the model: {done} of {total}."),
+    QT_TRANSLATE_NOOP("WorkerWords", "The disk is full: conversations cannot be saved until there is room."),
+    QT_TRANSLATE_NOOP(
+        "WorkerWords", "The disk is full: conversations cannot be saved until there is room. The answer goes on."
+    ),
+    QT_TRANSLATE_NOOP("WorkerWords", "The text has {number} characters; at most {most} are taken."),
+    QT_TRANSLATE_NOOP("WorkerWords", "This conversation is being answered: wait for the answer, or stop it first."),
+    QT_TRANSLATE_NOOP("WorkerWords", "The answer failed by a fault of this program; the log says more."),
     # Of the doctor.
     QT_TRANSLATE_NOOP("WorkerWords", "This cannot be told: {why}."),
     QT_TRANSLATE_NOOP("WorkerWords", "Python {version} on {system}."),
@@ -202,6 +222,7 @@ SENTENCES = (
     QT_TRANSLATE_NOOP("WorkerWords", "The search for GPUs failed (exit code {number}); the log says more."),
     QT_TRANSLATE_NOOP("WorkerWords", "The NVIDIA driver crashed when it was asked for GPUs ({code})."),
     QT_TRANSLATE_NOOP("WorkerWords", "The NVIDIA driver did not answer within {number} seconds."),
+    QT_TRANSLATE_NOOP("WorkerWords", "The PyTorch that is installed here was built without support for NVIDIA GPUs."),
     # Of the cards of models in resources/models.
     QT_TRANSLATE_NOOP(
         "WorkerWords",

@@ -5,6 +5,7 @@ All of it is in a folder of its own and goes with it. The window looks at the fi
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import dataclasses
 import shutil
@@ -16,6 +17,7 @@ from PySide6.QtCore import QObject
 
 from gui.worker_link import Connection, WorkerLink
 from volunteer.control.messages import SetSetting, Status
+from volunteer.control.supervisor import running_pid
 from volunteer.local_swarm import child_environment, even_spans
 from volunteer.settings import AppSettings, Limits, ServingSettings, Settings, save_settings
 
@@ -23,6 +25,7 @@ FOLDER = "practice"
 _NUM_BLOCKS = 30
 """Of the model that comes with the program."""
 _NAME = "practice"
+_FIRST, _SECOND = "first", "second"
 _LOOPBACK = "/ip4/127.0.0.1/tcp/0"
 
 
@@ -41,6 +44,11 @@ def practice_settings(app: AppSettings, span: tuple[int, int], initial_peers: tu
         # What the window wears is the same; and nobody but its owner reads along here.
         app=dataclasses.replace(app, consented=True, chat_notice_seen=True),
     )
+
+
+def is_left_running(data_dir: Path) -> bool:
+    """Whether a window that was killed while it practised has left a worker behind; blocks."""
+    return any(_is_running(data_dir / FOLDER / name) for name in (_FIRST, _SECOND))
 
 
 class Practice(QObject):
@@ -63,14 +71,14 @@ class Practice(QObject):
         self.settings = practice_settings(app, spans[0], ())
         # Serving options in the environment are meant for the worker that serves others.
         environment = child_environment(None)
-        self.link = WorkerLink(self._folder / "first", self, environment=environment)
-        self._second = WorkerLink(self._folder / "second", self, environment=environment)
+        self.link = WorkerLink(self._folder / _FIRST, self, environment=environment)
+        self._second = WorkerLink(self._folder / _SECOND, self, environment=environment)
         self._meeting_place: tuple[str, ...] = ()
         self._is_over = False
         self.link.status_changed.connect(self._take_status)
 
     def start(self) -> None:
-        self.link.run_aside(self._prepare, lambda _: self._begin())
+        self.link.run_aside(self._prepare, lambda _: self._begin(), self.link.give_up)
 
     def end(self, done: Callable[[], None]) -> None:
         """Ends both workers, deletes what they wrote, then calls `done`."""
@@ -97,7 +105,8 @@ class Practice(QObject):
 
     def _prepare(self) -> None:
         """A worker that was left by a killed window is kept, and goes on with the settings that it has."""
-        save_settings(self.link.data_dir, self.settings)
+        if not _is_running(self.link.data_dir):
+            save_settings(self.link.data_dir, self.settings)
 
     def _begin(self) -> None:
         if not self._is_over:
@@ -128,6 +137,10 @@ class Practice(QObject):
 
     def _clean_up(self, done: Callable[[], None]) -> None:
         self.link.run_aside(lambda: _delete(self._folder), lambda _: done(), lambda _: done())
+
+
+def _is_running(data_dir: Path) -> bool:
+    return asyncio.run(running_pid(data_dir)) is not None
 
 
 def _delete(folder: Path) -> None:

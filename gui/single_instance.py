@@ -9,6 +9,8 @@ from pathlib import Path
 from PySide6.QtCore import QLockFile, QObject, Signal
 from PySide6.QtNetwork import QLocalServer, QLocalSocket
 
+from volunteer.errors import ConfigurationError
+
 _LOCK_FILE = "window.lock"
 _ANSWER_MS = 5000
 _MAX_TOKEN_BYTES = 4096
@@ -20,14 +22,21 @@ class SingleInstance(QObject):
     """
     Signals:
         raise_wanted: another start asks for the window, with the desktop's leave to come to the front, if it gave one.
+
+    Raises (here and in `is_first`):
+        ConfigurationError: the folder cannot be written to.
     """
 
     raise_wanted = Signal(str)
 
     def __init__(self, data_dir: Path, parent: QObject | None):
         super().__init__(parent)
-        data_dir.mkdir(parents=True, exist_ok=True)
-        self._name = _server_name(data_dir)
+        self._data_dir = data_dir
+        try:
+            data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._name = _server_name(data_dir)
+        except OSError as error:
+            raise self._unusable() from error
         self._lock = QLockFile(str(data_dir / _LOCK_FILE))
         self._lock.setStaleLockTime(0)  # by its process alone: a window may be open for months
         self._server: QLocalServer | None = None
@@ -35,6 +44,8 @@ class SingleInstance(QObject):
     def is_first(self) -> bool:
         """Whether this is the one; it listens then."""
         if not self._lock.tryLock(0):
+            if self._lock.error() is not QLockFile.LockError.LockFailedError:  # as on a full disk
+                raise self._unusable()
             return False
         QLocalServer.removeServer(self._name)  # of a window that was killed: the lock is ours
         self._server = QLocalServer(self)
@@ -57,6 +68,11 @@ class SingleInstance(QObject):
         if self._server is not None:
             self._server.close()
         self._lock.unlock()
+
+    def _unusable(self) -> ConfigurationError:
+        return ConfigurationError(
+            f"{self._data_dir} cannot be written to: it has to be a folder of yours with some room."
+        )
 
     def _take(self) -> None:
         if self._server is None:

@@ -13,6 +13,7 @@ translate = QCoreApplication.translate
 THIN_SPACE = "\u202f"
 """Narrow and not broken at the end of a line."""
 _SIZES = ("B", "kB", "MB", "GB", "TB", "PB")
+_LEAST_SHORT = 0.01
 _MINUTE_S, _HOUR_S, _DAY_S = 60, 3600, 86_400
 
 
@@ -32,8 +33,10 @@ def decimal(number: float, digits: int = 1) -> str:
 
 
 def short_number(number: float) -> str:
-    """Three figures at most before the point that matters: 0.04, 8.2, 310, 182,400."""
+    """Three figures at most before the point that matters: 0.04, 8.2, 310, 182,400; what is there is never nothing."""
     size = abs(number)
+    if 0 < number < _LEAST_SHORT:
+        return f"<{THIN_SPACE}{decimal(_LEAST_SHORT, 2)}"
     if size >= 100 or number == 0:
         return count(round(number))
     return decimal(number, 1 if size >= 1 else 2)
@@ -153,9 +156,14 @@ def blocks(start: int, end: int) -> str:
     return translate("words", "blocks {first}–{last}").format(first=start, last=end - 1)
 
 
+def plain(text: str) -> str:
+    """What a stranger wrote, for labels and tips: `<` would make it rich text, with pictures out of any file."""
+    return text.replace("<", "‹")
+
+
 def model(name: str) -> str:
-    """A model's own name, without the one who published it or the folder it lies in."""
-    return PurePath(name).name or name
+    """A model's own name, without the one who published it or the folder it lies in; plain, for invitations name it."""
+    return plain(PurePath(name).name or name)
 
 
 def peer(peer_id: str) -> str:

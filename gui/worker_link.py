@@ -94,6 +94,10 @@ class WorkerLink(QObject):
             self._become(Became(Connection.STARTING))
             self._do(self._side.start())
 
+    def give_up(self, reason: str) -> None:
+        """Says that no worker is started, and why, where something fails that has to be done before."""
+        self._become(Became(Connection.GAVE_UP, reason))
+
     def send(
         self, command: Command, done: Callable[[Any], None] = _nothing, refused: Callable[[str], None] = _nothing
     ) -> None:

@@ -17,10 +17,11 @@ from typing import Any
 
 import psutil
 
-from volunteer.control.channel import ControlClient, follow
+from volunteer.control.channel import ChannelClosed, ControlClient, follow
+from volunteer.control.elsewhere import command_elsewhere
 from volunteer.control.lifecycle import State
 from volunteer.control.messages import Command, LogLine, Message, StatusChanged, Subscribe, SwarmChanged, Topic
-from volunteer.control.supervisor import Ended, News, Running, Supervisor, Waiting, quit_worker
+from volunteer.control.supervisor import Ended, News, Running, Supervisor, Waiting, quit_worker, running_pid
 from volunteer.errors import UserError
 
 _LOOK_AGAIN_S = 0.25
@@ -30,6 +31,7 @@ _LAST_ACTS_S = 10.0
 _POLL_S = 0.05
 NO_WORKER = "No worker is running."
 ENDED_UNEXPECTEDLY = "The worker ended unexpectedly."
+CANNOT_START = "The worker cannot be started: {why}."
 
 _FAILED = re.compile(r"The worker failed \d+ times in a row\. ")
 _LOGGED = re.compile(r"^[\d-]+ [\d:,]+ [A-Z]+ [\w.]+: ")
@@ -71,7 +73,10 @@ Post = Callable[[Happening], None]
 
 
 def newest(happenings: Sequence[Happening]) -> list[Happening | list[LogLine]]:
-    """What the window has to hear of a batch: the last of what replaces what was before, lines of the log together."""
+    """What the window has to hear of a batch: the last of what replaces what was before, lines of the log together.
+
+    A connection that was lost and is there again stays both: what was asked on the first gets no answer any more.
+    """
     heard: list[Happening | list[LogLine]] = []
     lines: list[LogLine] = []
     seen: set[type] = set()
@@ -79,7 +84,7 @@ def newest(happenings: Sequence[Happening]) -> list[Happening | list[LogLine]]:
         if isinstance(happening, LogLine):
             lines.append(happening)
             continue
-        if isinstance(happening, StatusChanged | SwarmChanged | Became):
+        if isinstance(happening, StatusChanged | SwarmChanged):
             if type(happening) in seen:
                 continue
             seen.add(type(happening))
@@ -105,6 +110,8 @@ class WorkerSide:
         self._data_dir = data_dir
         self._post = post
         self._client: ControlClient | None = None
+        self._loss_is_told = asyncio.Event()
+        """The window knows that there is no connection; a new event for each connection."""
         self._tasks: list[asyncio.Task[None]] = []
         self._wants_logs = False
         self._process: psutil.Process | None = None
@@ -123,8 +130,12 @@ class WorkerSide:
         if self._client is None:
             self._post(partial(refused, NO_WORKER))
             return
+        loss_is_told = self._loss_is_told
         try:
             result = await self._client.request(command)
+        except ChannelClosed as error:
+            await loss_is_told.wait()  # else whoever asked would take this for the worker's own answer
+            self._post(partial(refused, str(error)))
         except UserError as error:
             self._post(partial(refused, str(error)))
         else:
@@ -157,7 +168,8 @@ class WorkerSide:
         await self._let_go()
         if not can_hear:
             self._terminate()
-        elif not await quit_worker(self._data_dir):
+            await self._find_unmet()
+        if not await quit_worker(self._data_dir):
             self.hurry()
         if self._process is not None and not await _has_ended(self._process, _LAST_ACTS_S):
             self.hurry()
@@ -169,6 +181,12 @@ class WorkerSide:
             with contextlib.suppress(psutil.Error):
                 self._process.terminate()
 
+    async def _find_unmet(self) -> None:
+        """A worker that an earlier window left answers here, perhaps, and this one has not come to it yet."""
+        with contextlib.suppress(UserError):
+            if not command_elsewhere(self._data_dir) and (pid := await running_pid(self._data_dir)) is not None:
+                self._process = _process(pid)
+
     async def _let_go(self) -> None:
         for task in self._tasks:
             task.cancel()
@@ -177,7 +195,11 @@ class WorkerSide:
         self._tasks = []
 
     async def _supervise(self) -> None:
-        await Supervisor(self._command, self._data_dir, self._hear, self._environment).run()
+        try:
+            await Supervisor(self._command, self._data_dir, self._hear, self._environment).run()
+        except OSError as error:  # a folder that cannot be written to, a full disk, a program that is not there
+            logger.warning("The worker cannot be started", exc_info=True)
+            self._end(Became(Connection.GAVE_UP, CANNOT_START.format(why=error.strerror or error)))
 
     def _hear(self, news: News) -> None:
         match news:
@@ -200,6 +222,7 @@ class WorkerSide:
 
     async def _converse(self, client: ControlClient, events: asyncio.Queue[Message]) -> None:
         forwarding = asyncio.create_task(self._forward(events))
+        self._loss_is_told = loss_is_told = asyncio.Event()
         self._client = client
         self._process = _process(client.welcome.pid)
         self._crash = self._last_state = None
@@ -213,6 +236,7 @@ class WorkerSide:
             forwarding.cancel()
             while not events.empty():  # its last words
                 self._tell(events.get_nowait())
+            loss_is_told.set()  # heeded once this task has said so below
         self._note_loss()
 
     def _note_loss(self) -> None:

@@ -10,6 +10,7 @@ from PySide6.QtCore import QCoreApplication
 from gui import words
 from gui.viewmodels.chat_values import AnswerState, Message
 from gui.viewmodels.live_answers import Notice
+from gui.worker_words import translated
 
 _SOON_S = 3.0
 """How long something may take before its time is told."""
@@ -31,7 +32,7 @@ def remarks(message: Message, notices: tuple[Notice, ...], now_s: float, passed_
     """
     if message.is_growing:
         return _of_growing(message, notices, now_s, passed_s)
-    note = message.note
+    note = translated(message.note)
     match message.state:
         case AnswerState.FAILED:
             return (Remark("bad", note or translate("Answer", "The answer failed.")),)
@@ -55,9 +56,10 @@ def _of_growing(message: Message, notices: tuple[Notice, ...], now_s: float, pas
 
 
 def _of_notice(notice: Notice, now_s: float) -> Remark:
+    said = translated(notice.text)
     if notice.kind == "context":
-        return Remark("info", notice.text)
-    text = _with_time(notice.text, now_s - notice.since_s)
+        return Remark("info", said)
+    text = _with_time(said, now_s - notice.since_s)
     return Remark("wait", text) if notice.kind == "download" else Remark("warn", text)
 
 

@@ -18,6 +18,7 @@ from gui.viewmodels.settings import SettingsViewModel
 from gui.viewmodels.swarm import SwarmViewModel
 from gui.viewmodels.worker import WorkerViewModel
 from gui.worker_link import Connection, WorkerLink
+from gui.worker_words import translated
 
 _LOOPBACK = ("/ip4/127.", "/ip6/::1/")
 
@@ -122,7 +123,7 @@ class ChatViewModel(QObject):
             case Connection.RESTARTING:
                 return self.tr("The background program ended by itself and is being started again.")
             case Connection.GAVE_UP:
-                reason = self._link.connection_reason
+                reason = self._worker.connection_reason
                 return reason or self.tr("The background program ended by itself too often.")
             case _:
                 return self.tr("The background program has ended.")
@@ -338,7 +339,7 @@ class ChatViewModel(QObject):
 
     def _fail(self, reason: str) -> None:
         self.talk.is_asking = False
-        self.problem = reason
+        self.problem = translated(reason)
         self.changed.emit()
 
     def _take_swarm(self) -> None:

@@ -19,6 +19,7 @@ from PySide6.QtCore import (
 
 from gui.viewmodels.chat_values import Conversation, read_conversation, read_conversations, read_found
 from gui.worker_link import Connection, WorkerLink
+from gui.worker_words import translated
 from volunteer.control.messages import ChatEvent
 from volunteer.errors import UserError
 from volunteer.whole_file import write_file
@@ -311,5 +312,5 @@ class ConversationsViewModel(QObject):
         self.changed.emit()
 
     def _fail(self, reason: str) -> None:
-        self.problem = reason
+        self.problem = translated(reason)
         self.changed.emit()

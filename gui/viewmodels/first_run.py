@@ -32,10 +32,10 @@ from gui.viewmodels.first_run_words import (
     rows_of,
     unknown_option,
 )
+from gui.viewmodels.machine import usable_hardware
 from gui.viewmodels.settings import SettingsViewModel
 from gui.worker_link import WorkerLink
 from gui.worker_words import translated
-from volunteer import hardware
 from volunteer.forecast import Forecast, ModelCard, forecast, model_cards
 from volunteer.hardware import Hardware
 
@@ -65,7 +65,7 @@ class FirstRunViewModel(QObject):
     consented = Signal()
 
     def __init__(
-        self, link: WorkerLink, settings: SettingsViewModel, parent: QObject, *, detect: Detect = hardware.detect
+        self, link: WorkerLink, settings: SettingsViewModel, parent: QObject, *, detect: Detect = usable_hardware
     ) -> None:
         super().__init__(parent)
         self._link, self._settings, self._detect = link, settings, detect
@@ -280,13 +280,17 @@ class FirstRunViewModel(QObject):
         self.changed.emit()
         data_dir, chosen, memory_bytes = self._link.data_dir, self.chosen, self._memory_bytes
         has_gpu = self._found is not None and bool(self._found.hardware.usable_gpus)
-        if self.autostart.state is not None and chosen.starts_at_login != self.autostart.state.is_on:
-            self.autostart.switch(chosen.starts_at_login)
         self._link.run_aside(
             lambda: save(data_dir, chosen, memory_bytes, has_gpu=has_gpu),
-            lambda _: self._settings.reload(),
+            lambda _: self._saved(chosen),
             self._not_saved,
         )
+
+    def _saved(self, chosen: Chosen) -> None:
+        """Now that the consent is written down, the program may start at login too."""
+        if self.autostart.state is not None and chosen.starts_at_login != self.autostart.state.is_on:
+            self.autostart.switch(chosen.starts_at_login)
+        self._settings.reload()
 
     def _take_autostart(self) -> None:
         state = self.autostart.state
@@ -297,7 +301,7 @@ class FirstRunViewModel(QObject):
 
     def _not_saved(self, problem: str) -> None:
         self.is_saving = False
-        self.problem = problem
+        self.problem = translated(problem)
         self.changed.emit()
 
     def _tell_consent(self) -> None:

@@ -150,6 +150,8 @@ class HistoryViewModel(QObject):
     def _take_sample(self, sample: Sample) -> None:
         for span, least_step_s in ((Span.HOUR, 0.0), (Span.DAY, _DAY_STEP_S)):
             kept = self._samples[span]
+            while kept and kept[-1].time_s > sample.time_s:  # the clock was set back: those have not happened yet
+                kept.pop()
             if not kept or sample.time_s - kept[-1].time_s > least_step_s:
                 kept.append(sample)
             _forget_before(kept, sample.time_s - span.value)

@@ -1,14 +1,21 @@
-"""What a computer without a GPU has to tell: how busy its processor is, and how full its memory."""
+"""What this computer has to compute with; and of one without a GPU, how busy its processor is, how full its memory."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from PySide6.QtCore import QObject, Signal
 
 from gui.worker_link import WorkerLink
 from volunteer.control.readings import CpuTimes, read_cpu_times
-from volunteer.hardware import processor_name
+from volunteer.hardware import Hardware, detect, processor_name
+from volunteer.installed_torch import has_cuda, within_reach
+
+
+def usable_hardware(data_dir: Path) -> Hardware:
+    """All of it, with the reason at each GPU that the PyTorch of this program cannot use; blocks for seconds."""
+    return within_reach(detect(data_dir), has_cuda=has_cuda())
 
 
 @dataclass(frozen=True)

@@ -48,6 +48,8 @@ class SettingsViewModel(QObject):
         self._link = link
         self._file_lock = threading.Lock()
         """Two changes at once must not each save the file without the other's."""
+        self._untold: dict[str, str | None] = {}
+        """Saved while a worker was on its way. It may have read the file before, and would write over it later."""
         self._is_elsewhere = bool(command_elsewhere(link.data_dir))
         self._was_connected = link.connection is Connection.CONNECTED
         link.connection_changed.connect(self._note_connection)
@@ -66,6 +68,8 @@ class SettingsViewModel(QObject):
         if self._link.connection is Connection.CONNECTED and not is_own:
             self._link.send(SetSetting(name=name, text=text), lambda _: self.reload(), refused)
         else:
+            if self._link.connection in (Connection.STARTING, Connection.RESTARTING) and not is_own:
+                self._untold[name] = text
             self._link.run_aside(lambda: self._save(name, text), self._take_saved, refused)
 
     def reload(self) -> None:
@@ -101,5 +105,8 @@ class SettingsViewModel(QObject):
     def _note_connection(self) -> None:
         is_connected = self._link.connection is Connection.CONNECTED
         if is_connected and not self._was_connected:
+            for name, text in self._untold.items():
+                self._link.send(SetSetting(name=name, text=text))
+            self._untold.clear()
             self.reload()
         self._was_connected = is_connected

@@ -9,12 +9,13 @@ from typing import Any
 
 from PySide6.QtCore import QObject, Signal
 
+from gui.viewmodels.machine import usable_hardware
 from gui.viewmodels.setting_forms import Choice, Control, SectionForm, number_in_words, shown_text, stored_text
 from gui.viewmodels.setting_sections import sections
 from gui.viewmodels.settings import SettingsViewModel
 from gui.viewmodels.week_table import hours_in_words
 from gui.worker_link import WorkerLink
-from volunteer.hardware import Hardware, detect
+from volunteer.hardware import Hardware
 from volunteer.model_cards import model_cards
 from volunteer.private_swarms import swarm_names
 from volunteer.settings import find_setting
@@ -190,4 +191,4 @@ def own_programs() -> list[str]:
 
 def _at_hand(data_dir: Path) -> AtHand:
     models = tuple(card.hub_name for card in model_cards())
-    return AtHand(detect(data_dir), tuple(swarm_names(data_dir)), models)
+    return AtHand(usable_hardware(data_dir), tuple(swarm_names(data_dir)), models)

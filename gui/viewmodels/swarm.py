@@ -191,7 +191,7 @@ class SwarmViewModel(QObject):
 
     def _server(self, told: SwarmServer) -> Server:
         is_own = told.peer_id == self._own[0]
-        name = told.public_name or ""
+        name = words.plain(told.public_name or "")
         return Server(told.peer_id, told.start, told.end, told.state, told.throughput, name, told.using_relay, is_own)
 
     def _arrange(self) -> None:
@@ -206,5 +206,6 @@ def _with_own(servers: tuple[Server, ...], status: Status | None) -> tuple[Serve
         return servers
     seen = next((server for server in servers if server.is_own), Server(status.peer_id, 0, 0, "", 0.0, is_own=True))
     start, end = status.blocks
-    own = seen._replace(start=start, end=end, state="online" if status.state is State.SERVING else "joining")
+    state = {State.SERVING: "online", State.DRAINING: "offline"}.get(status.state, "joining")
+    own = seen._replace(start=start, end=end, state=state)
     return (own, *(server for server in servers if not server.is_own))

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QCoreApplication, QObject, QTimer, Signal
 
 from gui.viewmodels.notices import Cause, Notice
 from gui.viewmodels.settings import SettingsViewModel
 from gui.worker_link import WorkerLink
-from volunteer.release_manifest import Release
-from volunteer.update_notice import look_if_due, running_version
+
+if TYPE_CHECKING:
+    from volunteer.release_manifest import Release
 
 _FIRST_LOOK_MS = 60_000
 """The window, and a worker that starts, go first."""
@@ -20,7 +23,14 @@ _EVERY_MS = 3_600_000
 
 translate = QCoreApplication.translate
 
-Look = Callable[..., Release | None]
+Look = Callable[..., "Release | None"]
+
+
+def look_if_due(data_dir: Path, *, is_allowed: bool) -> Release | None:
+    """As that of `update_notice`, whose cryptography the first picture of the window does not have to wait for."""
+    from volunteer import update_notice
+
+    return update_notice.look_if_due(data_dir, is_allowed=is_allowed)
 
 
 class UpdatesViewModel(QObject):
@@ -62,6 +72,8 @@ class UpdatesViewModel(QObject):
         """One sentence; empty where there is nothing to tell."""
         if self.newer is None:
             return ""
+        from volunteer.update_notice import running_version
+
         return translate("Updates", "Version {newer} of Petals Volunteer is out; this is {running}.").format(
             newer=self.newer.version, running=running_version()
         )

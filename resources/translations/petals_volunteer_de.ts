@@ -3566,6 +3566,10 @@
         <translation>Der Helfer endete unerwartet.</translation>
     </message>
     <message>
+        <source>The worker cannot be started: {why}.</source>
+        <translation>Der Helfer kann nicht gestartet werden: {why}.</translation>
+    </message>
+    <message>
         <source>The worker ended with signal {number}.</source>
         <translation>Der Helfer endete mit Signal {number}.</translation>
     </message>
@@ -3640,6 +3644,54 @@
     <message>
         <source>A worker is already running on {folder}.</source>
         <translation>Auf {folder} läuft schon ein Helfer.</translation>
+    </message>
+    <message>
+        <source>No route: nobody serves {blocks}. Trying again.</source>
+        <translation>Kein Weg: Niemand stellt {blocks} bereit. Es wird weiter versucht.</translation>
+    </message>
+    <message>
+        <source>No route: nobody serves {blocks}.</source>
+        <translation>Kein Weg: Niemand stellt {blocks} bereit.</translation>
+    </message>
+    <message>
+        <source>No route: the servers of {blocks} failed or were not chosen. Trying again.</source>
+        <translation>Kein Weg: Die Server von {blocks} haben versagt oder wurden nicht ausgewählt. Es wird weiter versucht.</translation>
+    </message>
+    <message>
+        <source>No route: the servers of {blocks} failed or were not chosen.</source>
+        <translation>Kein Weg: Die Server von {blocks} haben versagt oder wurden nicht ausgewählt.</translation>
+    </message>
+    <message>
+        <source>The oldest question and its answer were left out: the model cannot read more at once.</source>
+        <translation>Die älteste Frage und ihre Antwort wurden weggelassen: Das Modell kann nicht mehr auf einmal lesen.</translation>
+    </message>
+    <message>
+        <source>The {number} oldest questions and answers were left out: the model cannot read more at once.</source>
+        <translation>Die {number} ältesten Fragen und Antworten wurden weggelassen: Das Modell kann nicht mehr auf einmal lesen.</translation>
+    </message>
+    <message>
+        <source>Downloading what this computer needs to chat with the model: {done} of {total}.</source>
+        <translation>Lädt, was dieser Computer braucht, um mit dem Modell zu chatten: {done} von {total}.</translation>
+    </message>
+    <message>
+        <source>The disk is full: conversations cannot be saved until there is room.</source>
+        <translation>Der Datenträger ist voll: Chats können erst wieder gespeichert werden, wenn Platz ist.</translation>
+    </message>
+    <message>
+        <source>The disk is full: conversations cannot be saved until there is room. The answer goes on.</source>
+        <translation>Der Datenträger ist voll: Chats können erst wieder gespeichert werden, wenn Platz ist. Die Antwort geht weiter.</translation>
+    </message>
+    <message>
+        <source>The text has {number} characters; at most {most} are taken.</source>
+        <translation>Der Text hat {number} Zeichen; höchstens {most} werden angenommen.</translation>
+    </message>
+    <message>
+        <source>This conversation is being answered: wait for the answer, or stop it first.</source>
+        <translation>In diesem Chat wird gerade geantwortet: Warte auf die Antwort, oder halte sie erst an.</translation>
+    </message>
+    <message>
+        <source>The answer failed by a fault of this program; the log says more.</source>
+        <translation>Die Antwort ist an einem Mangel dieses Programms gescheitert; das Protokoll sagt mehr.</translation>
     </message>
     <message>
         <source>This cannot be told: {why}.</source>
@@ -4048,6 +4100,10 @@
     <message>
         <source>The NVIDIA driver did not answer within {number} seconds.</source>
         <translation>Der NVIDIA-Treiber antwortete nicht binnen {number} Sekunden.</translation>
+    </message>
+    <message>
+        <source>The PyTorch that is installed here was built without support for NVIDIA GPUs.</source>
+        <translation>Das PyTorch, das hier installiert ist, wurde ohne Unterstützung für NVIDIA-GPUs gebaut.</translation>
     </message>
     <message>
         <source>The open model of a thousand researchers, 176 billion parameters. It goes on with the text that it is given.</source>

@@ -59,6 +59,9 @@ class FakeLink(QObject):
         self.starts += 1
         self.become(Connection.STARTING)
 
+    def give_up(self, reason: str) -> None:
+        self.become(Connection.GAVE_UP, reason)
+
     def send(
         self, command: Command, done: Callable[[Any], None] = _nothing, refused: Callable[[str], None] = _nothing
     ) -> None:

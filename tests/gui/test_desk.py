@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from pytestqt.qtbot import QtBot
 
 from gui.desk import Desk
 from gui.main_window import PagesView
+from gui.practice import is_left_running
+from gui.viewmodels.notices import Cause, Notice
 from gui.widgets.banner import Banner
 from gui.widgets.close_question import CloseChoice, CloseQuestion
 from gui.widgets.goodbye import Goodbye
@@ -300,6 +303,77 @@ def test_quitting_while_practising_ends_every_worker(qtbot: QtBot, make_desk: Ma
         desk.quit()
     assert not children()
     assert not (tmp_path / "practice").exists()
+
+
+def test_a_cause_is_told_once_with_a_practice_in_between(
+    qtbot: QtBot, make_desk: MakeDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[Notice] = []
+    monkeypatch.setattr(Tray, "notify", lambda _, notice: told.append(notice))
+    desk = make_desk(hidden=True)
+    for _ in range(2):
+        os.kill(serving(qtbot, desk), signal.SIGKILL)
+        qtbot.waitUntil(lambda: desk.workspace.link.connection is Connection.RESTARTING)
+        qtbot.waitUntil(lambda: desk.workspace.link.connection is Connection.CONNECTED, timeout=20_000)
+        desk.start_practice()
+        desk.leave_practice()
+    assert [notice.cause for notice in told] == [Cause.RESTARTING]
+
+
+def test_practising_again_waits_until_the_practice_before_is_gone(
+    qtbot: QtBot, make_desk: MakeDesk, tmp_path: Path
+) -> None:
+    desk = make_desk(consented=False)
+    desk.start_practice()
+    before = serving(qtbot, desk)
+    desk.leave_practice()
+    desk.start_practice()
+    assert not desk.is_practising
+    qtbot.waitUntil(lambda: desk.is_practising, timeout=20_000)
+    assert not psutil.pid_exists(before)
+    serving(qtbot, desk)
+    assert load_settings(tmp_path / "practice" / "first").settings.serving.new_swarm
+
+
+def test_what_a_killed_window_practised_with_is_shown_again_and_ended_with_it(
+    qtbot: QtBot, make_desk: MakeDesk, tmp_path: Path
+) -> None:
+    folder = tmp_path / "practice" / "first"
+    folder.mkdir(parents=True)
+    with subprocess.Popen(played_worker.command(folder)) as left:
+        try:
+            qtbot.waitUntil((folder / "control.json").exists, timeout=20_000)
+            desk = make_desk(consented=False)
+            qtbot.waitUntil(lambda: desk.is_practising)
+            assert serving(qtbot, desk) == left.pid
+            with qtbot.waitSignal(desk.over, timeout=20_000):
+                desk.quit()
+            assert left.wait(10) == 0
+        finally:
+            left.kill()
+    assert not (tmp_path / "practice").exists()
+
+
+def test_a_practice_whose_workers_are_gone_does_not_begin_by_itself(
+    qtbot: QtBot, make_desk: MakeDesk, tmp_path: Path
+) -> None:
+    (tmp_path / "practice" / "first").mkdir(parents=True)
+    desk = make_desk(consented=False)
+    heard: list[bool] = []
+    desk.workspace.link.run_aside(lambda: is_left_running(tmp_path), heard.append)
+    qtbot.waitUntil(lambda: heard == [False])
+    assert not desk.is_practising
+
+
+def test_who_quits_starts_no_worker_by_a_consent_that_comes_too_late(qtbot: QtBot, make_desk: MakeDesk) -> None:
+    desk = make_desk(consented=False)
+    first_run = desk.window.view
+    assert isinstance(first_run, FirstRun)
+    with qtbot.waitSignal(desk.over, timeout=20_000):
+        desk.start_practice()
+        desk.quit()
+        first_run.consented.emit()
+    assert not children()
 
 
 def test_another_language_is_spoken_at_once(qtbot: QtBot, make_desk: MakeDesk) -> None:

@@ -52,6 +52,16 @@ def test_the_first_worker_starts_a_swarm_on_this_computer_alone(practice: Practi
     assert settings.app.theme == "dark"
 
 
+def test_settings_that_cannot_be_written_are_a_reason_and_start_nobody(
+    qapp: QApplication, tmp_path: Path, links: Links
+) -> None:
+    (tmp_path / "practice").write_text("a file where the folder should be")
+    Practice(tmp_path, AppSettings(), None).start()
+    first = links.made[0]
+    assert (first.connection, first.starts) == (Connection.GAVE_UP, 0)
+    assert first.connection_reason
+
+
 def test_the_second_follows_once_the_first_can_be_met(practice: Practice, links: Links) -> None:
     first, second = links.made
     first.say(maddrs=())

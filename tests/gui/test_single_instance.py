@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +10,7 @@ import pytest
 from pytestqt.qtbot import QtBot
 
 from gui.single_instance import SingleInstance
+from volunteer.errors import ConfigurationError
 
 _SECOND_START = """
 import sys
@@ -64,6 +67,23 @@ def test_a_path_too_long_for_a_socket_is_no_hindrance(qapp: object, tmp_path: Pa
     assert first.is_first()
     assert not list(deep.rglob("*.sock"))
     first.close()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows has other permissions")
+def test_a_folder_that_is_made_is_its_users_alone(qapp: object, tmp_path: Path) -> None:
+    SingleInstance(tmp_path / "data", None)
+    assert stat.S_IMODE((tmp_path / "data").stat().st_mode) == 0o700
+
+
+def test_a_folder_that_cannot_be_written_to_is_no_window_that_is_open(
+    qapp: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigurationError, match="cannot be written to"):
+        SingleInstance(tmp_path / "file", None)
+    monkeypatch.setattr("gui.single_instance._LOCK_FILE", "no such folder/window.lock")
+    with pytest.raises(ConfigurationError, match="cannot be written to"):
+        SingleInstance(tmp_path, None).is_first()
 
 
 def test_nobody_answers_where_there_is_no_window(qapp: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

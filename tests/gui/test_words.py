@@ -53,8 +53,9 @@ def test_numbers_follow_the_language() -> None:
 
 
 def test_short_numbers_keep_the_figures_that_matter() -> None:
-    assert [words.short_number(each) for each in (0, 0.04, 8.24, 310.4, 182400)] == [
+    assert [words.short_number(each) for each in (0, 0.0004, 0.04, 8.24, 310.4, 182400)] == [
         "0",
+        f"<{THIN}0.01",
         "0.04",
         "8.2",
         "310",
@@ -69,6 +70,7 @@ def test_blocks_are_named_as_people_count_them() -> None:
 
 def test_a_model_goes_by_its_own_name() -> None:
     assert words.model("bigscience/bloom") == "bloom"
+    assert words.model('<img src="file:%2Fdev%2Fzero">') == '‹img src="file:%2Fdev%2Fzero">'
     assert words.model("/data/models/SmolLM2-135M-Instruct") == "SmolLM2-135M-Instruct"
 
 

@@ -28,6 +28,7 @@ from volunteer.control.lifecycle import State
 from volunteer.control.messages import (
     ChatEvent,
     Done,
+    Finish,
     LogLine,
     Message,
     Pause,
@@ -99,6 +100,9 @@ class Worker:
                 return Done(id=command.id, result={"state": "paused"})
             case Resume():
                 raise ConfigurationError("There is nothing to resume.")
+            case Finish():
+                self._stop.set()  # as if it were killed over this
+                await asyncio.sleep(60)
             case Quit():
                 self._stop.set()
         return Done(id=command.id)
@@ -177,6 +181,16 @@ def test_without_a_worker_a_command_is_refused(qtbot: QtBot, link: WorkerLink) -
     link.send(Pause(), refused=heard.append)
     qtbot.waitUntil(lambda: bool(heard))
     assert heard == ["No worker is running."]
+
+
+def test_that_the_worker_is_gone_is_told_before_what_it_leaves_unanswered(
+    qtbot: QtBot, link: WorkerLink, worker: Worker
+) -> None:
+    connected(qtbot, link)
+    heard: list[tuple[str, Connection]] = []
+    link.send(Finish(), refused=lambda text: heard.append((text, link.connection)))
+    qtbot.waitUntil(lambda: bool(heard))
+    assert heard == [("The worker has ended.", Connection.RESTARTING)]
 
 
 def test_logs_are_subscribed_only_while_they_are_wanted(qtbot: QtBot, link: WorkerLink, worker: Worker) -> None:
@@ -285,6 +299,29 @@ def test_a_worker_that_fails_at_once_is_given_up_with_its_own_words(qtbot: QtBot
     link.close()
 
 
+def test_a_worker_that_cannot_be_started_is_given_up_with_the_reason(qtbot: QtBot, tmp_path: Path) -> None:
+    link = WorkerLink(tmp_path, None, command=[str(tmp_path / "no such program")])
+    link.start()
+    qtbot.waitUntil(lambda: link.connection is Connection.GAVE_UP)
+    assert link.connection_reason == "The worker cannot be started: No such file or directory."
+    link.close()
+
+
+def test_quitting_ends_a_worker_that_this_window_has_not_come_to_yet(qtbot: QtBot, tmp_path: Path) -> None:
+    with subprocess.Popen(played_worker.command(tmp_path)) as left:
+        try:
+            qtbot.waitUntil((tmp_path / "control.json").exists, timeout=20_000)
+            link = WorkerLink(tmp_path, None, command=played_worker.command(tmp_path))
+            link.start()
+            over: list[bool] = []
+            link.quit_worker(lambda: over.append(True))
+            qtbot.waitUntil(lambda: bool(over), timeout=20_000)
+            link.close()
+            assert left.wait(10) == 0
+        finally:
+            left.kill()
+
+
 def test_a_worker_that_does_not_end_is_ended(qtbot: QtBot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gui.worker_side._LAST_ACTS_S", 0.2)
     link = WorkerLink(tmp_path, None, command=played_worker.command(tmp_path, lingers_s=600))
@@ -327,9 +364,10 @@ def test_options_of_serving_go_to_the_worker() -> None:
 
 
 def test_of_a_batch_the_last_status_counts_and_lines_of_the_log_come_together() -> None:
+    """And no change of the connection is left out: who asked on the one before has to ask again."""
     first, last = status(State.LOADING), status(State.SERVING)
     chat = [ChatEvent(event="answer_text", data={"number": number}) for number in range(2)]
     lines = [LogLine(number=number, text="") for number in range(2)]
     states = [Became(Connection.STARTING), Became(Connection.CONNECTED)]
     heard = newest([states[0], first, lines[0], chat[0], last, lines[1], chat[1], states[1]])
-    assert heard == [chat[0], last, chat[1], states[1], lines]
+    assert heard == [states[0], chat[0], last, chat[1], states[1], lines]

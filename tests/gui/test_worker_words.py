@@ -12,6 +12,9 @@ from PySide6.QtWidgets import QApplication
 from gui.viewmodels.first_run_words import MOST_NAMED_LANGUAGES
 from gui.worker_words import _known, translated, translated_status
 from volunteer import doctor
+from volunteer.chat_service import download_in_words
+from volunteer.client.context_window import Fitted
+from volunteer.client.routing import NoRoute
 from volunteer.control import lifecycle
 from volunteer.control.lifecycle import State
 from volunteer.control.messages import Status
@@ -70,6 +73,22 @@ def test_a_status_is_translated_as_a_whole(marked: object) -> None:
     status = Status(state=State.PAUSED, reason="Paused by you", cannot_tell=("which programs run",), model="bloom")
     said = translated_status(status)
     assert (said.reason, said.cannot_tell, said.model) == ("«Paused by you»", ("«which programs run»",), "bloom")
+
+
+def test_what_stands_in_the_way_of_an_answer_is_known_here(marked: object) -> None:
+    no_route, excluded = (str(NoRoute((range(31, 39),), excluded=excluded)) for excluded in (False, True))
+    notes = [Fitted((), 1, left_out).note for left_out in (1, 7)]
+    for text in (
+        no_route,
+        excluded,
+        f"{no_route} Trying again.",
+        f"{excluded} Trying again.",
+        *notes,
+        download_in_words(10, 10**9),
+        "The disk is full: conversations cannot be saved until there is room. The answer goes on.",
+    ):
+        assert translated(text).startswith("«")
+    assert translated(f"{no_route} Trying again.") == "«No route: nobody serves «blocks 31-38». Trying again.»"
 
 
 def said_in(file: str, is_meant: Callable[[str], object]) -> set[str]:

@@ -190,14 +190,18 @@ def test_consent_to_an_invitation_joins_its_swarm(off, tmp_path):
     assert load_swarm(off.data_dir, "lab").swarm_id == swarm.swarm_id
 
 
-def test_without_consent_nothing_is_saved_where_something_fails(off, monkeypatch):
+def test_where_the_consent_cannot_be_saved_nothing_starts_at_login_either(off):
     first_run = _at_hardware(off)
+    switched: list[bool] = []
+    first_run.autostart.switch = switched.append
     first_run.choose_way(Way.NEW)
     first_run.go_on()
+    first_run.choose_autostart(True)
     off.data_dir.parent.mkdir(parents=True, exist_ok=True)
     off.data_dir.write_text("a file where the folder should be")
     first_run.consent()
     assert first_run.problem
+    assert switched == []
     assert not first_run.is_saving
     assert first_run.can_go_on
 

@@ -48,6 +48,13 @@ def test_a_sample_that_overtakes_the_answer_is_kept(link):
     assert [sample.time_s for sample in history.samples] == [NOW - 20, NOW - 10, NOW]
 
 
+def test_a_clock_that_is_set_back_does_not_stop_the_plots(link):
+    history = _history(link)
+    for ago_s in (20, 10, 0, 3000, 2990):
+        link.sampled.emit(_sample(ago_s))
+    assert [sample.time_s for sample in history.samples] == [NOW - 3000, NOW - 2990]
+
+
 def test_every_sample_is_kept_for_an_hour_and_one_a_minute_for_a_day(link):
     history = _history(link)
     for step in range(2 * 86_400 // 10):

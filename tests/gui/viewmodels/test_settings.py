@@ -35,6 +35,20 @@ def test_without_a_worker_the_file_is_changed(settings: SettingsViewModel, link:
     assert settings.get("limits.only_when_idle") is False
 
 
+def test_a_worker_that_is_starting_hears_what_was_changed_meanwhile(
+    settings: SettingsViewModel, link: FakeLink
+) -> None:
+    link.become(Connection.STARTING)
+    settings.set("limits.idle_minutes", "7")
+    settings.set("limits.idle_minutes", "8")
+    assert load_settings(link.data_dir).settings.limits.idle_minutes == 8
+    link.become(Connection.CONNECTED)
+    assert link.sent == [SetSetting(name="limits.idle_minutes", text="8")]
+    link.become(Connection.RESTARTING)
+    link.become(Connection.CONNECTED)
+    assert len(link.sent) == 1
+
+
 def test_those_of_a_worker_elsewhere_are_its_own_but_for_the_window(link: FakeLink) -> None:
     set_elsewhere(link.data_dir, ["ssh", "lab", "volunteer", "bridge"])
     settings = SettingsViewModel(link, Settings(), None)  # type: ignore[arg-type]

@@ -184,7 +184,7 @@ def test_devices_are_those_of_this_computer(form, monkeypatch, qtbot):
         Gpu(index=1, name="NVIDIA GT 710", problem="too little memory"),
     )
     hardware = Hardware(processor=Processor("CPU", 4, 8), memory=Memory(1, 1), gpus=gpus)
-    monkeypatch.setattr(module, "detect", lambda _: hardware)
+    monkeypatch.setattr(module, "usable_hardware", lambda _: hardware)
     assert [each.value for each in form.choices("serving.device")] == [None, "cpu"]
     with qtbot.waitSignal(form.choices_changed):
         form.look_around()

@@ -1,5 +1,6 @@
 import pytest
 from PySide6.QtCore import QObject, Qt
+from PySide6.QtGui import Qt as QtText
 
 from gui.viewmodels.block_coverage import Health
 from gui.viewmodels.server_table import SERVER_ROLE, Column
@@ -124,6 +125,14 @@ def test_this_computer_serves_as_soon_as_its_worker_says_so(link, swarm):
     assert swarm.own.tokens_per_s == 40.0
 
 
+def test_this_computer_leaves_as_soon_as_its_worker_says_so(link, swarm):
+    link.say(peer_id=OWN, blocks=(0, 8))
+    see(link, server(OWN, 0, 8))
+    link.say(peer_id=OWN, blocks=(0, 8), state=State.DRAINING)
+    assert swarm.own.state_in_words == "leaving"
+    assert swarm.why == "Nobody serves any block."
+
+
 @pytest.mark.parametrize(
     ("wanted", "found"),
     [("zoe", ["Zoe"]), ("5", ["This computer"]), ("kooW99", ["…KooW99"]), ("", ["This computer", "…KooW99", "Zoe"])],
@@ -144,6 +153,15 @@ def test_a_row_says_all_of_its_server_in_words(link, swarm):
     assert tip == "Anna, blocks 0–3, serving, 40.0 tokens/s, over a relay\n12D3KooWabcdef"
     spoken = swarm.table.data(swarm.table.index(0, Column.MAP), Qt.ItemDataRole.AccessibleTextRole)
     assert spoken == "blocks 0–3"
+
+
+def test_a_name_is_never_rich_text(link, swarm):
+    link.say()
+    see(link, server("a", public_name='<img src="/dev/zero">'))
+    (stranger,) = swarm.servers
+    assert stranger.name == '‹img src="/dev/zero">'
+    tip = swarm.table.data(swarm.table.index(0, 0), Qt.ItemDataRole.ToolTipRole)
+    assert not QtText.mightBeRichText(tip) and not QtText.mightBeRichText(stranger.title)
 
 
 def test_a_server_that_loads_says_that_in_place_of_its_way(link, swarm):
