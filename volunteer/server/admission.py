@@ -133,6 +133,10 @@ class Admission:
         if self.books is not None:
             self.books.accounting.count_guest(tokens, num_blocks)
 
+    async def network_of(self, caller: str) -> str:
+        """The network that a peer calls from, as text; empty where it is unknown."""
+        return "" if self.books is None else await self.books.standings.prefix_of(caller)
+
     async def _credit(self, caller: str, metadata: dict[str, Any]) -> tuple[Order | None, Credit]:
         is_owners = caller == self.served.owner
         if self.books is None:
