@@ -130,10 +130,15 @@ def rekey(data_dir: Path, name: str) -> Invitation:
 
 
 def leave(data_dir: Path, name: str) -> None:
-    """Forgets its key; where it was served, the public swarm is from now on. Raises ConfigurationError."""
-    leave_swarm(data_dir, name)
+    """Forgets its key; where it was served, the public swarm is from now on.
+
+    Raises:
+        ConfigurationError, CommandRefused: it is still known.
+    """
+    # First: a worker that is to serve a swarm whose key is gone would not start any more.
     if served_swarm(data_dir) == name:
         serve(data_dir, None)
+    leave_swarm(data_dir, name)
 
 
 def _show(swarm: Invitation, out: Out) -> None:

@@ -20,6 +20,7 @@ from hivemind.utils.timed_storage import get_dht_time
 
 from volunteer.swarm.node import NodeOptions, SwarmNode
 from volunteer.swarm.records import ServerRecord, ServerState, block_uid, to_wire
+from volunteer.swarm.store_limits import BURST_BYTES, BYTES_PER_S
 
 PREFIX = "signed-petals"
 NUM_BLOCKS = 4
@@ -118,6 +119,33 @@ def test_a_record_of_before_does_not_come_back_and_none_moves(tmp_path: Path) ->
                 async with SwarmNode(NodeOptions(initial_peers=joined.initial_peers, is_client=True)) as client:
                     seen = await client.servers(PREFIX, NUM_BLOCKS)
                     assert seen[server.peer_id].record.state is ServerState.OFFLINE
+
+    asyncio.run(run())
+
+
+def test_a_stranger_does_not_fill_the_memory_of_a_node(tmp_path: Path) -> None:
+    packed = MSGPackSerializer.dumps(bytes(60_000))
+
+    async def run() -> None:
+        async with (
+            SwarmNode(NodeOptions(identity_file=tmp_path / "key")) as server,
+            forger_in(tuple(await server.maddrs())) as forger,
+        ):
+            started = time.monotonic()
+            stored = 0
+            for number in range(300):
+                key = DHTID.generate(f"stranger.{number}")
+                answer = await forger.protocol.call_store(
+                    server._p2p.peer_id, [key], [packed], get_dht_time() + 3000, [number]
+                )
+                assert answer is not None
+                stored += answer == [True]
+            most = BURST_BYTES + BYTES_PER_S * (time.monotonic() - started)
+            assert 0.9 * BURST_BYTES < stored * len(packed) <= most
+            assert len(server._dht.protocol.storage) == stored
+            for count, is_answered in ((1024, True), (1025, False)):
+                keys = [DHTID.generate(number) for number in range(count)]
+                assert (await forger.protocol.call_find(server._p2p.peer_id, keys) is not None) == is_answered
 
     asyncio.run(run())
 

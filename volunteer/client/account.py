@@ -12,7 +12,7 @@ import hashlib
 import logging
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,6 +40,8 @@ _MAX_VOUCHERS = 4
 """Receipts that go with an order; a kilobyte each."""
 _VOUCHERS_AGE_S = 60.0
 _SETTLE_TIMEOUT_S = 10.0
+_MAX_UNHEARD = 8
+"""Signatures that a server was not reached with, the last ones, until it is spoken to again."""
 _GUEST_S = 300.0
 """So long a server is spoken to as by a guest after it could not be paid: better than a session that ends with each
 chunk."""
@@ -83,6 +85,7 @@ class Account:
         self._vouchers_read_at = float("-inf")
         self._not_paid_at: dict[str, float] = {}
         """When a server, or with an empty name any of them, could not be paid."""
+        self._unheard: dict[str, collections.deque[Any]] = {}
 
     async def vouchers(self) -> tuple[Any, ...]:
         """What others have signed that we did for them, as an opening shows it to servers that know those others."""
@@ -105,6 +108,13 @@ class Account:
     def note_not_paid(self, server: str = "") -> None:
         """A server could not be paid; no server at all, if it is not named."""
         self._not_paid_at[server] = self._clock()
+
+    def note_unheard(self, server: str, signature: Any) -> None:
+        """A server was not reached with a signature (`ExpertRequest`): it gets it when it is spoken to again."""
+        self._unheard.setdefault(server, collections.deque(maxlen=_MAX_UNHEARD)).append(signature)
+
+    def take_unheard(self, server: str) -> tuple[Any, ...]:
+        return tuple(self._unheard.pop(server, ()))
 
 
 class Purse:
@@ -185,7 +195,9 @@ class Payment:
         return not self._unclaimed and not self._signing
 
     async def opening(self) -> dict[str, Any]:
-        """For the metadata of the first request."""
+        """For the metadata of the first request. What the server was not reached with before is brought beside it."""
+        for signature in self._account.take_unheard(self._server):
+            self._start(self._bring_late(signature))
         order = Order(
             self._account.identity.peer_id, self._node.peer_id, self._server, self._nonce, self._offer.price_milli
         )
@@ -215,14 +227,17 @@ class Payment:
             expected = self._expected(read_claim(claim))
         except BadReceipt as error:
             raise BadMessage(f"a claim that cannot be signed: {error}") from error
-        task = asyncio.create_task(self._sign(claim, expected))
-        self._signing.add(task)
-        task.add_done_callback(self._signing.discard)
+        self._start(self._sign(claim, expected))
 
     async def wait_signed(self) -> None:
         """Returns once every claim that came is signed, and its server told."""
         while self._signing:
             await asyncio.wait(tuple(self._signing))
+
+    def _start(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(coroutine)
+        self._signing.add(task)
+        task.add_done_callback(self._signing.discard)
 
     def _expected(self, claimed: Work) -> Work:
         """What a true claim says at this point; takes the answers off that it is about."""
@@ -266,10 +281,7 @@ class Payment:
         try:
             half = await asyncio.to_thread(self._account.ledger.countersign, claim, expected)
             self.charged = max(self.charged, expected.charged)
-            request = ExpertRequest(metadata=pack_metadata({"countersignature": to_wire(half)}))
-            await self._node.call(self._server, Method.SETTLE, request, ExpertResponse, timeout_s=_SETTLE_TIMEOUT_S)
-        except PeerLost as error:
-            logger.info("%s was not reached with a signature: %s", self._server, error)
+            await self._bring(ExpertRequest(metadata=pack_metadata({"countersignature": to_wire(half)})))
         except RemoteError as error:
             self._account.note_not_paid(self._server)
             logger.info("%s did not take a signature: %s", self._server, error)
@@ -282,3 +294,17 @@ class Payment:
         except Exception:
             self._account.note_not_paid(self._server)
             logger.exception("A claim of %s could not be signed", self._server)
+
+    async def _bring(self, signature: Any) -> None:
+        """Raises RemoteError: the server does not take it."""
+        try:
+            await self._node.call(self._server, Method.SETTLE, signature, ExpertResponse, timeout_s=_SETTLE_TIMEOUT_S)
+        except PeerLost as error:
+            self._account.note_unheard(self._server, signature)
+            logger.info("%s was not reached with a signature: %s", self._server, error)
+
+    async def _bring_late(self, signature: Any) -> None:
+        try:
+            await self._bring(signature)
+        except RemoteError as error:  # it had it before, or has a later one: no reason not to go on with it
+            logger.info("%s did not take an earlier signature: %s", self._server, error)

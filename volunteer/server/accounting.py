@@ -88,15 +88,16 @@ class Accounting:
         self._guest_token_blocks = 0
         """Not units: those of single tokens would all be rounded down."""
         self._writing: asyncio.Task[None] | None = None
+        self._is_ending = asyncio.Event()
 
     async def __aenter__(self) -> Accounting:
         self._writing = asyncio.create_task(self._write_unreceipted())
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        self._is_ending.set()
         if self._writing is not None:
-            self._writing.cancel()
-            await asyncio.wait((self._writing,))
+            await self._writing  # not cut off: what its thread has written would be written once more
         await self._write_guests()
 
     def count_guest(self, tokens: int, num_blocks: int) -> None:
@@ -159,6 +160,7 @@ class Accounting:
         Raises:
             BadMessage: it is none, or none that is waited for.
             Refused: there are too many that no session waits for.
+            LedgerFailed: it cannot be written down; its session goes on without signatures.
         """
         try:
             half = from_wire(unpack_metadata(metadata).get("countersignature"))
@@ -173,6 +175,11 @@ class Accounting:
                 self._settling.discard(claim_hash)
         except AlreadySettled:
             pass  # whoever brought it may have hung up before this server had taken note of it
+        except UserError:
+            bill = self._claimed.pop(claim_hash, None)
+            if bill is not None:
+                bill.note_unwritten()
+            raise
         except BadReceipt as error:
             raise BadMessage(str(error)) from error
         bill = self._claimed.pop(claim_hash, None)
@@ -192,20 +199,24 @@ class Accounting:
             on_unpaid()
 
     async def _write_unreceipted(self) -> None:
-        while True:
-            await asyncio.sleep(_WRITE_UNRECEIPTED_S)
-            try:
-                await self._write_guests()
-            except Exception:
-                logger.warning("What guests were given could not be written down", exc_info=True)
+        while not self._is_ending.is_set():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_WRITE_UNRECEIPTED_S):
+                    await self._is_ending.wait()
+            await self._write_guests()
 
     async def _write_guests(self) -> None:
         tokens, token_blocks = self._guest_tokens, self._guest_token_blocks
-        if tokens:
+        if not tokens:
+            return
+        try:
             units = self.terms.units(token_blocks, 1)
             await asyncio.to_thread(self._ledger.add_unreceipted, self.terms.model, tokens, units)
-            self._guest_tokens -= tokens
-            self._guest_token_blocks -= token_blocks
+        except Exception:
+            logger.warning("What guests were given could not be written down", exc_info=True)
+            return
+        self._guest_tokens -= tokens
+        self._guest_token_blocks -= token_blocks
 
 
 class Bill:
@@ -224,7 +235,7 @@ class Bill:
         self._is_waiting = False
         """A claim is out, or about to be, and not signed yet."""
         self._is_free = False
-        """This server cannot write claims, and does not ask for signatures any more."""
+        """This server cannot write claims or signatures down, and does not ask for any more."""
         self._is_excused = False
         self._changed = asyncio.Event()
         self._writing = asyncio.Lock()
@@ -308,6 +319,11 @@ class Bill:
         if self._sent[0] - self._claimed.tokens >= CLAIM_TOKENS:
             self._claim_beside()
 
+    def note_unwritten(self) -> None:
+        """A full disk here is not the client's fault, and others are better served for nothing than not at all."""
+        self._is_free = True
+        self._changed.set()
+
     def _claim_beside(self) -> None:
         """Claims all that is sent, unless a claim is out or there is nothing to claim."""
         if not self._is_waiting and not self._is_free and self._sent[0] > self._claimed.tokens:
@@ -339,12 +355,10 @@ class Bill:
             try:
                 claim = await self._accounting.claim(self, work)
             except Exception as error:
-                # A full disk here is not the client's fault, and others are better served for nothing than not at all.
                 logger.warning(
                     "A claim could not be written: %s", error, exc_info=None if isinstance(error, UserError) else error
                 )
-                self._is_free = True
-                self._changed.set()
+                self.note_unwritten()
                 return None
             self._claimed = work
             return claim

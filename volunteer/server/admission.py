@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from volunteer.points.orders import Order
-from volunteer.server.accounting import CHUNK_TOKENS, Accounting, Bill, NotSigned, Send
+from volunteer.server.accounting import CHUNK_TOKENS, CLAIM_TOKENS, Accounting, Bill, NotSigned, Send
 from volunteer.server.fair_queue import Rank, Standing
 from volunteer.server.fair_use import FairUse, UnfairUse
 from volunteer.server.standing import Credit, Standings
@@ -107,6 +107,8 @@ class Admission:
             except UnfairUse as error:
                 raise TooBusy(str(error)) from error
             bill = None
+            if order is not None and not self.fair_use.may_be_billed(standing):
+                order, credit = None, Credit(standing)  # a guest's to its end: nothing is drawn without a bill
             if self.books is not None and order is not None and not is_owners:
                 note_unpaid = functools.partial(self.fair_use.note_unpaid, standing)
                 billed = self.books.accounting.bill(order, blocks.start, blocks.stop, send, note_unpaid)
@@ -123,11 +125,17 @@ class Admission:
             finally:
                 self.served.open_sessions -= 1
                 await served.close()
+                if bill is not None and 0 < served.tokens < CLAIM_TOKENS:
+                    self.fair_use.note_short_bill(standing)
 
     def count_guest(self, tokens: int, num_blocks: int) -> None:
         """Work that nobody signs for."""
         if self.books is not None:
             self.books.accounting.count_guest(tokens, num_blocks)
+
+    async def network_of(self, caller: str) -> str:
+        """The network that a peer calls from, as text; empty where it is unknown."""
+        return "" if self.books is None else await self.books.standings.prefix_of(caller)
 
     async def _credit(self, caller: str, metadata: dict[str, Any]) -> tuple[Order | None, Credit]:
         is_owners = caller == self.served.owner
@@ -149,7 +157,7 @@ class ServedSession:
         self._credit = credit
         self._bill = bill
         """None where nobody signs: for guests without an account, and for the owner."""
-        self._tokens = 0
+        self.tokens = 0
         """Rows x tokens of all steps, the one under way with them."""
         self._drawn_units = self._claimed_units = 0
         """Of the bill, what has come off the credit, and what of that stands in the ledger."""
@@ -160,7 +168,7 @@ class ServedSession:
         """As whom a step of so many is served. More than a chunk has to be owed; so nobody gets a book for a word."""
         if self._bill is None or tokens <= CHUNK_TOKENS:
             return self._credit.standing
-        return self._credit.standing_for(self._bill.charge(self._tokens + tokens) - self._drawn_units)
+        return self._credit.standing_for(self._bill.charge(self.tokens + tokens) - self._drawn_units)
 
     async def before(self, tokens: int) -> None:
         """Waits until so many more may be computed, and takes them off what is owed to the account.
@@ -172,9 +180,9 @@ class ServedSession:
         if bill is not None:
             await bill.before(tokens)
         self.standing = self.standing_for(tokens)
-        self._tokens += tokens
+        self.tokens += tokens
         if bill is not None:
-            units, self._drawn_units = bill.charge(self._tokens) - self._drawn_units, bill.charge(self._tokens)
+            units, self._drawn_units = bill.charge(self.tokens) - self._drawn_units, bill.charge(self.tokens)
             self._credit.draw(units)
 
     def count(self, tokens: int, outputs: bytes) -> None:
@@ -207,10 +215,12 @@ class ServedSession:
 
     async def close(self) -> None:
         """Claims what is left, whatever has ended the session, and gives back what was drawn and not done."""
-        if self._bill is not None:
-            await self._bill.close()
-            await self._note_claimed(self._bill)
-        self._credit.close()
+        try:
+            if self._bill is not None:
+                await self._bill.close()
+                await self._note_claimed(self._bill)
+        finally:
+            self._credit.close()
 
     async def _note_claimed(self, bill: Bill) -> None:
         units = bill.claimed_charge - self._claimed_units

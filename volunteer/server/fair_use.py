@@ -1,4 +1,5 @@
-"""Limits on what one account, or one network, may take of a server: open sessions, tokens per minute, unpaid work.
+"""Limits on what one account, or one network, may take of a server: open sessions, tokens per minute, unpaid work,
+receipts for next to nothing.
 
 Knows neither sessions nor sockets. A heavy client slows itself only: who has more than its rate waits behind its
 equals, and only while they wait. Networks count for those whose identities are free to make: guests, and contributors
@@ -13,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from volunteer.server.fair_queue import Rank, Standing
+from volunteer.swarm.levels import Levels
 
 ACCOUNT_SESSIONS = 128
 """Open ones: a batch of as many rows, of which a client of Petals' opens one each."""
@@ -26,6 +28,10 @@ BURST_S = 120.0
 UNPAID_CLAIMS = 8
 """Receipts left unsigned in an hour, after which a network's guests are refused: a lost connection leaves one."""
 UNPAID_S = 3600.0
+SHORT_BILLS = 256
+"""Sessions of a network's guests that ended before anything had to be claimed in them. After so many at once the next
+ones are written to no ledger: a kilobyte on the disk, for ever, for one token each."""
+SHORT_BILLS_PER_S = 0.2
 _MAX_NAMES = 4096
 
 
@@ -39,8 +45,9 @@ class FairUse:
     def __init__(self, *, clock: Callable[[], float] = time.monotonic):
         self._clock = clock
         self._sessions: collections.Counter[tuple[str, str]] = collections.Counter()
-        self._levels: dict[tuple[str, str], tuple[float, float]] = {}
-        """Tokens taken beyond the rate, and when that was so."""
+        self._tokens = Levels(_rate, clock=clock)
+        self._short_bills = Levels[str](lambda prefix: SHORT_BILLS_PER_S, clock=clock)
+        """By network. All unknown ones share one name."""
         self._unpaid: dict[tuple[str, str], collections.deque[float]] = {}
 
     @contextlib.contextmanager
@@ -70,20 +77,22 @@ class FairUse:
         """Counts rows x tokens that were computed."""
         if standing.rank is Rank.OWNER:
             return
-        now = self._clock()
         for name in _names(standing):
-            self._levels[name] = self._level(name, now) + tokens, now
-        if len(self._levels) > _MAX_NAMES:
-            levels = {name: self._level(name, now) for name in self._levels}
-            most = sorted((name for name, level in levels.items() if level), key=lambda name: levels[name])
-            self._levels = {name: (levels[name], now) for name in most[-_MAX_NAMES // 2 :]}
+            self._tokens.add(name, tokens)
 
     def is_over(self, standing: Standing) -> bool:
         """Whether the account, or its network, had more tokens of late than its rate: what `Scheduler` asks."""
         if standing.rank is Rank.OWNER:
             return False
-        now = self._clock()
-        return any(self._level(name, now) > BURST_S * _rate(name) for name in _names(standing))
+        return any(self._tokens.of(name) > BURST_S * _rate(name) for name in _names(standing))
+
+    def may_be_billed(self, standing: Standing) -> bool:
+        """Whether a session is worth its place in the ledger; else it is served without receipts."""
+        return standing.rank is not Rank.GUEST or self._short_bills.of(standing.prefix) < SHORT_BILLS
+
+    def note_short_bill(self, standing: Standing) -> None:
+        """Counts a session that stands in the ledger, and in which hardly anything was done."""
+        self._short_bills.add(standing.prefix, 1)
 
     def note_unpaid(self, standing: Standing) -> None:
         """Counts a claim that its client did not sign."""
@@ -98,10 +107,6 @@ class FairUse:
     def _unpaid_of(self, name: tuple[str, str]) -> int:
         since = self._clock() - UNPAID_S
         return sum(at > since for at in self._unpaid.get(name, ()))
-
-    def _level(self, name: tuple[str, str], now: float) -> float:
-        level, at = self._levels.get(name, (0.0, now))
-        return max(0.0, level - _rate(name) * (now - at))
 
 
 _WORDS = {"account": "account", "prefix": "network"}

@@ -75,6 +75,8 @@ _MAX_STREAMS_PER_PEER = 128
 _MAX_CALLS = 64
 _MAX_CALLS_PER_PEER = 32
 """Ours have 16 under way; Petals' try again what is refused."""
+_MAX_CALLS_PER_NETWORK = 48
+"""Else two made-up peers would keep all others from calling."""
 _MAX_QUEUED_STEPS = 8
 _MAX_REMEMBERED_STEPS = 1024
 _MIN_INBOX_BYTES = 512 * 1024**2
@@ -143,7 +145,10 @@ class BlockService:
         """Those that were given an id, by which others may push into them."""
         self._all_sessions: set[_Session] = set()
         self._streams_of: collections.Counter[str] = collections.Counter()
+        self._silent: dict[asyncio.Timeout, None] = {}
+        """Of streams that have not said yet all that they want, the oldest first."""
         self._open_calls: collections.Counter[str] = collections.Counter()
+        self._calls_of_network: collections.Counter[str] = collections.Counter()
         self._idle = asyncio.Event()
         self._idle.set()
         self._accepts_sessions = True
@@ -237,7 +242,7 @@ class BlockService:
         with self._admitted(caller):
             async with asyncio.timeout(_SESSION_TIMEOUT_S):
                 try:
-                    async with asyncio.timeout(_STEP_TIMEOUT_S):
+                    async with self._silent_stream(_STEP_TIMEOUT_S):
                         request = await stream.receive(ExpertRequest)
                 except TimeoutError:
                     return
@@ -404,7 +409,7 @@ class BlockService:
     async def _unary_call(
         self, request: Any, caller: str, run: Callable[[Call, list[torch.Tensor]], Awaitable[list[Any]]]
     ) -> Any:
-        with self._counted_call(caller):
+        async with self._counted_call(caller):
             async with asyncio.timeout(_CALL_TIMEOUT_S):
                 call = self._parser.call(request)
                 tensors = self._parser.tensors(request.tensors)
@@ -422,8 +427,11 @@ class BlockService:
     ) -> None:
         with self._admitted(caller):
             async with asyncio.timeout(_CALL_TIMEOUT_S):
-                call, tensors = await self._receive_call(stream)
-                with self._counted_call(caller):  # not before: it would take nothing to keep all others from calling
+                async with self._silent_stream(_CALL_TIMEOUT_S):
+                    call, tensors = await self._receive_call(stream)
+                async with self._counted_call(
+                    caller
+                ):  # not before: it would take nothing to keep all others from calling
                     answers = await run(call, tensors)
                 for packed in answers:
                     for part in split_tensor(packed):
@@ -509,7 +517,8 @@ class BlockService:
 
     @contextlib.contextmanager
     def _admitted(self, caller: str) -> Iterator[None]:
-        if self._streams_of[caller] >= _MAX_STREAMS_PER_PEER or self.open_sessions >= _MAX_STREAMS:
+        is_owners = caller == self.served.owner
+        if not is_owners and (self._streams_of[caller] >= _MAX_STREAMS_PER_PEER or not self._make_way()):
             raise TooBusy("This server has too many open calls")
         self._streams_of[caller] += 1
         self._idle.clear()
@@ -522,17 +531,51 @@ class BlockService:
             if not self._streams_of:
                 self._idle.set()
 
-    @contextlib.contextmanager
-    def _counted_call(self, caller: str) -> Iterator[None]:
-        if self._open_calls.total() >= _MAX_CALLS or self._open_calls[caller] >= _MAX_CALLS_PER_PEER:
+    def _make_way(self) -> bool:
+        """Whether there may be another stream, if need be in the place of one that has long said nothing."""
+        if self.open_sessions < _MAX_STREAMS:
+            return True
+        oldest = next(iter(self._silent), None)
+        if oldest is None:
+            return False
+        del self._silent[oldest]
+        if not oldest.expired():
+            oldest.reschedule(asyncio.get_running_loop().time())
+        return True
+
+    @contextlib.asynccontextmanager
+    async def _silent_stream(self, timeout_s: float) -> AsyncIterator[None]:
+        """While a caller is to say what it wants. A few made-up peers could else keep all streams without a word.
+
+        Raises:
+            TimeoutError: it has said it too slowly, or others need the stream more.
+        """
+        async with asyncio.timeout(timeout_s) as timeout:
+            self._silent[timeout] = None
+            try:
+                yield
+            finally:
+                self._silent.pop(timeout, None)
+
+    @contextlib.asynccontextmanager
+    async def _counted_call(self, caller: str) -> AsyncIterator[None]:
+        network = await self._admission.network_of(caller)
+        if (
+            self._open_calls.total() >= _MAX_CALLS
+            or self._open_calls[caller] >= _MAX_CALLS_PER_PEER
+            or (network and self._calls_of_network[network] >= _MAX_CALLS_PER_NETWORK)
+        ):
             raise TooBusy("This server has too many calls waiting")
-        self._open_calls[caller] += 1
+        counts = (self._open_calls, caller), (self._calls_of_network, network)
+        for counter, name in counts:
+            counter[name] += 1
         try:
             yield
         finally:
-            self._open_calls[caller] -= 1
-            if not self._open_calls[caller]:
-                del self._open_calls[caller]
+            for counter, name in counts:
+                counter[name] -= 1
+                if not counter[name]:
+                    del counter[name]
 
 
 async def _read_requests(stream: MessageStream, requests: asyncio.Queue[Any]) -> None:

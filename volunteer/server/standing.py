@@ -38,7 +38,7 @@ class Standings:
     def __init__(self, ledger: Ledger, own_id: str, prefix_of: Callable[[str], Awaitable[str]]):
         self._ledger = ledger
         self._own_id = own_id
-        self._prefix_of = prefix_of
+        self.prefix_of = prefix_of
         self._open: weakref.WeakValueDictionary[tuple[str, ...], _Owed] = weakref.WeakValueDictionary()
         """What is owed to accounts with open sessions, and by vouchers to their clients."""
         self._lock = asyncio.Lock()
@@ -65,7 +65,7 @@ class Standings:
         Raises:
             BadMessage: it shows vouchers that are not good.
         """
-        prefix = await self._prefix_of(caller)
+        prefix = await self.prefix_of(caller)
         if is_owners or (order is not None and order.account == self._own_id):
             return Credit(Standing(Rank.OWNER, self._own_id, prefix))
         if order is None:

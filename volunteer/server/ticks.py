@@ -45,9 +45,10 @@ class Waiting:
     """Its account or prefix had more tokens of late than its rate: it goes after its equals."""
 
     def claim(self, tokens: int | None = None) -> Claim:
-        """What so many tokens of each row cost, all that are left by default."""
+        """What so many tokens of each row cost, all that are left by default; none cost as one, for they may move all
+        that is cached of the row."""
         blocks = self.blocks[1] - self.blocks[0]
-        units = self.rows * (self.left if tokens is None else tokens) * blocks
+        units = self.rows * max(1, self.left if tokens is None else tokens) * blocks
         return Claim(self.standing, units, blocks, self.is_over)
 
     @property

@@ -64,6 +64,7 @@ from volunteer.swarm.rpc import (
 )
 from volunteer.swarm.sealed_records import SealedRecords
 from volunteer.swarm.signed_records import is_signed, sign_record
+from volunteer.swarm.store_limits import StoreLimits
 from volunteer.swarm.swarm_key import SwarmKey
 from volunteer.swarm.traffic import Traffic
 
@@ -79,6 +80,13 @@ _CONNECT_TIMEOUT_S = 10.0
 _GOODBYE_S = 5.0
 _SHUTDOWN_S = 3.0
 """For hivemind to end by itself; then its daemon is killed."""
+_STORE_METHOD, _FIND_METHOD = "DHTProtocol.rpc_store", "DHTProtocol.rpc_find"
+_MOST_KEYS = 1024
+"""In one look-up: of every block of the deepest models. The 190,000 keys that 4 MiB hold take seconds, 4 to 23 us each
+to find the nodes near them, in which nobody else is answered."""
+_NETWORK_S = 10.0
+"""So long it is remembered from where a peer calls: the daemon tells of all its connections at once."""
+_MOST_NETWORKS = 1024
 _ASKED_FOR_RECORD = 5
 """Of the peers nearest to a key, as many as hivemind stores a record at."""
 _DIAL_BACK_TIMEOUT_S = 45.0
@@ -148,6 +156,7 @@ class SwarmNode:
         self._dht: Any = None
         self._streams: set[asyncio.Task[None]] = set()
         self._failures = FailureLog()
+        self._store_limits = StoreLimits()
         self._most_calls = _MOST_CALLS
         self._is_stopping = False
         self._known = KnownPeers(options.peers_file)
@@ -159,7 +168,11 @@ class SwarmNode:
         """Whether a caller is listened to, by its peer id. Its account is known only from what it says."""
         self.traffic = Traffic()
         """Counts calls; may be exchanged for one that counts several nodes."""
-        self._guard = RecordGuard(None if options.swarm_key is None else SealedRecords(options.swarm_key))
+        self._guard = RecordGuard(
+            None if options.swarm_key is None else SealedRecords(options.swarm_key), self._store_limits
+        )
+        self._networks: dict[str, tuple[str, float]] = {}
+        """Of peers, and when they were looked up."""
         self._identity: Identity | None = None
         self.is_serving = False
 
@@ -235,6 +248,8 @@ class SwarmNode:
         control._pending_calls = PendingCalls(control._pending_calls)
         if options.swarm_key is not None:
             await self._close_off(options.swarm_key)
+        elif not options.is_client:
+            self._limit_strangers()
         self._dht = await DHTNode.create(
             p2p=self._p2p,
             initial_peers=list(initial_peers) or None,
@@ -259,6 +274,35 @@ class SwarmNode:
         self._p2p._client = gated = GatedDaemon(daemon, self._gate, self._failures.add)
         if not self._options.is_client:
             await gated.open_gate()
+
+    def _limit_strangers(self) -> None:
+        """Puts limits between hivemind's DHT and those who use it here, before it has its handlers."""
+        add_handler = self._p2p.add_protobuf_handler
+        limited = {_STORE_METHOD: self._limited_store, _FIND_METHOD: self._limited_find}
+
+        async def add(name: str, handler: Any, *arguments: Any, **options: Any) -> None:
+            if name in limited:
+                handler = limited[name](handler)
+            await add_handler(name, handler, *arguments, **options)
+
+        self._p2p.add_protobuf_handler = add
+
+    def _limited_store(self, store: UnaryHandler) -> UnaryHandler:
+        async def run(request: Any, context: Any) -> Any:
+            with self._store_limits.storing(await self.network_of(context.remote_id.to_base58())):
+                return await store(request, context)
+
+        return run
+
+    def _limited_find(self, find: UnaryHandler) -> UnaryHandler:
+        async def run(request: Any, context: Any) -> Any:
+            if len(request.keys) > _MOST_KEYS:
+                error = Refused(f"{len(request.keys)} keys in one look-up, at most {_MOST_KEYS}")
+                self._failures.add(_FIND_METHOD, context.remote_id.to_base58(), error)
+                raise error
+            return await find(request, context)
+
+        return run
 
     def _announced_as(self, prefix: str) -> str:
         """The DHT prefix of a model as others find it in this swarm."""
@@ -493,7 +537,15 @@ class SwarmNode:
 
     async def network_of(self, peer_id: str) -> str:
         """From which network a peer calls: /24 of IPv4, /48 of IPv6. Empty for relays and this machine's own peers."""
-        return network_of(await self._seen_from(peer_id))
+        now = time.monotonic()
+        network, looked_at = self._networks.get(peer_id, ("", -math.inf))
+        if now - looked_at < _NETWORK_S:
+            return network
+        network = network_of(await self._seen_from(peer_id))
+        if len(self._networks) >= _MOST_NETWORKS:
+            self._networks.clear()
+        self._networks[peer_id] = network, now
+        return network
 
     # Calls from others
 

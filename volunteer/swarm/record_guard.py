@@ -18,9 +18,11 @@ from hivemind.dht.routing import DHTID
 from hivemind.dht.storage import DictionaryDHTValue
 from hivemind.utils.timed_storage import ValueWithExpiration, get_dht_time
 
+from volunteer.swarm.levels import Levels
 from volunteer.swarm.records import BadRecord
 from volunteer.swarm.sealed_records import SealedRecords
 from volunteer.swarm.signed_records import SignedRecords, is_signed, read_value
+from volunteer.swarm.store_limits import StoreLimits
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +31,9 @@ MAX_LIFETIME_S = 3600.0
 MAX_ENTRIES = 512
 """Of one key in one answer that are looked at. A server takes 0.3 ms, if it has signed and is not known; the 16,000
 that fit into an answer held up everything else for 5 s."""
+HANDOVERS, HANDOVERS_PER_S = 20, 1.0
+"""To nodes that are new here, at once and all the time. For each hivemind goes through all that is stored, to give it
+what lies nearer to it; node ids are free to make up. Whoever gets nothing has it with the next announcements."""
 
 
 class RecordGuard(RecordValidatorBase):
@@ -38,27 +43,42 @@ class RecordGuard(RecordValidatorBase):
 
     Args:
         seals: of a private swarm, whose entries are sealed wherever they are stored.
+        limits: how much of what others want to store here is looked at.
     """
 
-    def __init__(self, seals: SealedRecords | None = None) -> None:
+    def __init__(self, seals: SealedRecords | None = None, limits: StoreLimits | None = None) -> None:
         self._seals = seals
+        self._limits = limits or StoreLimits()
+        self._handovers = Levels[None](lambda name: HANDOVERS_PER_S)
         self.signed = SignedRecords()
         self._protocol: Any = None
 
     def watch(self, protocol: Any) -> None:
-        """Takes the place of what hivemind's protocol does with dictionaries."""
+        """Takes the place of what hivemind's protocol does with dictionaries, and with nodes that it has not met."""
 
         async def call_find(peer: Any, keys: Collection[Any]) -> Any:
             found = await DHTProtocol.call_find(protocol, peer, keys)
             return found and {key: (_with_own_expiration(value), nearest) for key, (value, nearest) in found.items()}
 
+        update = protocol.update_routing_table
+
+        async def update_routing_table(node_id: Any, peer_id: Any, responded: bool = True) -> None:
+            is_new = responded and node_id is not None and node_id not in protocol.routing_table
+            if is_new and not self._may_hand_over():
+                protocol.routing_table.add_or_update_node(node_id, peer_id)
+            else:
+                await update(node_id, peer_id, responded)
+
         self._protocol = protocol
         protocol.call_find = call_find
+        protocol.update_routing_table = update_routing_table
         # hivemind's own drops a whole dictionary for one entry: a forger could make every server of a block vanish.
         protocol._validate_dictionary = self._keep_the_sound
 
     def validate(self, record: DHTRecord) -> bool:
         """Whether an entry may be stored here, or believed."""
+        if not self._limits.allow(len(record.value)):
+            return False
         if self._seals is not None and not self._seals.validate(record):
             return False
         record = dataclasses.replace(record, value=self.strip_value(record))
@@ -83,6 +103,12 @@ class RecordGuard(RecordValidatorBase):
 
     def strip_value(self, record: DHTRecord) -> Any:
         return record.value if self._seals is None else self._seals.strip_value(record)
+
+    def _may_hand_over(self) -> bool:
+        may = self._handovers.of(None) < HANDOVERS
+        if may:
+            self._handovers.add(None, 1)
+        return may
 
     def _beats_the_stored(self, record: DHTRecord, subkey: str, *, signs: bool) -> bool:
         """Whether nothing better is stored here; what is unsigned makes room for what is signed.

@@ -155,3 +155,15 @@ def test_the_window_gets_invitations_as_values(tmp_path: Path, monkeypatch: pyte
     assert renewed.addresses == (ADDRESS,) and renewed.key != made.key
     leave(tmp_path / "first", "lab")
     assert served_swarm(tmp_path / "first") is None
+
+
+def test_a_swarm_that_the_worker_goes_on_serving_keeps_its_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    create(tmp_path, "lab")
+
+    def refuse(*arguments: object, **options: object) -> None:
+        raise ConfigurationError("The settings cannot be written.")
+
+    monkeypatch.setattr("volunteer.swarm_verbs.change_setting", refuse)
+    with pytest.raises(ConfigurationError, match="cannot be written"):
+        leave(tmp_path, "lab")
+    assert served_swarm(tmp_path) == "lab" and load_swarm(tmp_path, "lab").name == "lab"

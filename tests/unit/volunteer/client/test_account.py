@@ -258,6 +258,42 @@ def test_a_server_that_was_out_of_reach_is_still_paid(new_peer: NewPeer) -> None
     run(test)
 
 
+def test_a_signature_that_was_lost_comes_with_the_next_session(new_peer: NewPeer) -> None:
+    async def test() -> None:
+        talk = Talk(new_peer)
+        await talk.open()
+        talk.answer(10)
+        talk.node.failure = PeerLost("gone")
+        await talk.sign(talk.claim())
+        for failure, count in ((PeerLost("still gone"), 0), (None, 1), (None, 1)):
+            talk.node.failure = failure
+            again = talk.pay()
+            assert again is not None
+            await again.opening()
+            await again.wait_signed()
+            assert len(talk.node.receipts) == count
+        assert talk.server.ledger.balance(talk.client.id).given == 10 * UNITS_PER_TOKEN
+
+    run(test)
+
+
+def test_a_late_signature_that_is_not_taken_is_no_reason_to_be_a_guest(new_peer: NewPeer) -> None:
+    async def test() -> None:
+        talk = Talk(new_peer)
+        await talk.open()
+        talk.answer(10)
+        talk.node.failure = PeerLost("gone")
+        await talk.sign(talk.claim())
+        talk.node.failure = RemoteError("a countersignature of a claim that a later one stands for")
+        again = talk.pay()
+        assert again is not None
+        await again.opening()
+        await again.wait_signed()
+        assert talk.pay() is not None
+
+    run(test)
+
+
 def test_a_server_that_lost_its_ledger_is_a_guests(new_peer: NewPeer, tmp_path: Any) -> None:
     async def test() -> None:
         talk = Talk(new_peer)

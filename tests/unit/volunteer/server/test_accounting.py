@@ -16,6 +16,7 @@ from volunteer.points.ledger_file import LedgerFailed
 from volunteer.points.orders import Order
 from volunteer.points.receipts import (
     NONCE_BYTES,
+    Receipt,
     SignedHalf,
     Work,
     from_wire,
@@ -352,6 +353,34 @@ def test_a_server_that_cannot_write_serves_for_nothing(
     run(test)
 
 
+class NoRoomForSignatures(Ledger):
+    def settle(self, countersignature: SignedHalf) -> Receipt:
+        raise LedgerFailed("The disk is full")
+
+
+def test_a_signature_that_cannot_be_written_is_not_held_against_the_client(
+    new_peer: NewPeer, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(accounting, "_LATE_SIGNATURE_S", 0.02)
+    monkeypatch.setattr(accounting, "_SIGNING_TIMEOUT_S", 0.1)
+    server = Server(new_peer(NoRoomForSignatures))
+    unpaid: list[bool] = []
+
+    async def test() -> None:
+        async with server.bill(client, on_unpaid=lambda: unpaid.append(True)) as bill:
+            await give(bill, client, CLAIM_TOKENS)
+            await client.next_claim()
+            with pytest.raises(LedgerFailed):
+                await server.accounting.settle(client.signature())
+            for _ in range(4):
+                await give(bill, client, CLAIM_TOKENS)
+            await bill.finish()
+        await asyncio.sleep(0.1)
+        assert not unpaid and len(client.claims) == 1
+
+    run(test)
+
+
 def test_signatures_of_strangers_do_not_keep_those_that_are_waited_for_out(new_peer: NewPeer, client: Client) -> None:
     server, stranger = Server(new_peer(SlowLedger)), new_peer()
 
@@ -385,5 +414,51 @@ def test_the_work_of_guests_is_written_at_the_end(server: Server) -> None:
                 server.accounting.count_guest(5, BLOCKS)
         days = server.peer.ledger.days()
         assert [(day.unreceipted_tokens, day.unreceipted) for day in days.values()] == [(15, 15 * UNITS_PER_TOKEN)]
+
+    run(test)
+
+
+class NoRoomForGuests(Ledger):
+    def add_unreceipted(self, model: str, tokens: int, units: int) -> None:
+        raise LedgerFailed("The disk is full")
+
+
+def test_a_server_ends_in_order_when_the_work_of_guests_cannot_be_written(
+    new_peer: NewPeer, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = Server(new_peer(NoRoomForGuests))
+
+    async def test() -> None:
+        async with server.accounting:
+            server.accounting.count_guest(5, BLOCKS)
+
+    run(test)
+    assert "could not be written down" in caplog.text
+
+
+class SlowForGuests(Ledger):
+    def __init__(self, *arguments: Any):
+        super().__init__(*arguments)
+        self.is_writing, self.may_return = threading.Event(), threading.Event()
+
+    def add_unreceipted(self, model: str, tokens: int, units: int) -> None:
+        super().add_unreceipted(model, tokens, units)
+        self.is_writing.set()
+        assert self.may_return.wait(20)
+
+
+def test_the_work_of_guests_that_is_being_written_at_the_end_is_written_once(
+    new_peer: NewPeer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(accounting, "_WRITE_UNRECEIPTED_S", 0.01)
+    server = Server(new_peer(SlowForGuests))
+    ledger = server.peer.ledger
+
+    async def test() -> None:
+        async with server.accounting:
+            server.accounting.count_guest(5, BLOCKS)
+            await asyncio.to_thread(ledger.is_writing.wait, 20)
+            asyncio.get_running_loop().call_later(0.1, ledger.may_return.set)
+        assert ledger.points().unreceipted_total == 5 * UNITS_PER_TOKEN
 
     run(test)

@@ -15,8 +15,8 @@ from volunteer.points.receipts import NONCE_BYTES, from_wire, read_claim, to_wir
 from volunteer.server import accounting
 from volunteer.server.accounting import CHUNK_TOKENS, CLAIM_TOKENS, Accounting, NotSigned, Terms
 from volunteer.server.admission import Admission, Books, NotListed, ServedSession, TooBusy
-from volunteer.server.fair_queue import Rank
-from volunteer.server.fair_use import ACCOUNT_SESSIONS, UNPAID_CLAIMS
+from volunteer.server.fair_queue import Rank, Standing
+from volunteer.server.fair_use import ACCOUNT_SESSIONS, SHORT_BILLS, UNPAID_CLAIMS, FairUse
 from volunteer.server.standing import Standings
 from volunteer.swarm.peer_lists import PeerLists
 from volunteer.swarm.rpc import BadMessage, PeerLost, Refused, pack_metadata, unpack_metadata
@@ -246,6 +246,34 @@ def test_work_left_unpaid_closes_the_server_to_that_network(
         else:
             async with entering:
                 pass
+
+    run(test)
+
+
+def test_sessions_of_single_tokens_do_not_fill_the_ledger(new_peer: NewPeer) -> None:
+    fair_use = FairUse(clock=lambda: 1000.0)
+    server, worker, stranger = Server(new_peer(), fair_use=fair_use), new_peer(), new_peer()
+    worker.works_for(server.peer, 100)
+    for _ in range(SHORT_BILLS - 1):
+        fair_use.note_short_bill(Standing(Rank.GUEST, "another of this network", "10.0.0.0/24"))
+
+    async def test() -> None:
+        for tokens in (0, CLAIM_TOKENS, 1, 1, 1):
+            async with server.session(stranger) as session:
+                await give(session, tokens)
+        async with server.session(stranger) as session:
+            await give(session, 1)
+            stranger.works_for(server.peer, 1000)
+            async with server.session(stranger) as other:
+                assert other.standing.rank is Rank.CONTRIBUTOR
+                assert await give(session, 1) is Rank.GUEST  # nothing would come off what it is owed
+        async with server.session(worker) as session:
+            await give(session, 1)
+        await server.accounting.__aexit__()
+        ledger = server.peer.ledger
+        assert ledger.balance(stranger.id).pending == (CLAIM_TOKENS + 1) * len(BLOCKS)
+        assert ledger.balance(worker.id).pending == len(BLOCKS)
+        assert ledger.points().unreceipted_total == 4 * len(BLOCKS)
 
     run(test)
 

@@ -9,6 +9,8 @@ from volunteer.server.fair_use import (
     BURST_S,
     PREFIX_SESSIONS,
     PREFIX_TOKENS_PER_S,
+    SHORT_BILLS,
+    SHORT_BILLS_PER_S,
     UNPAID_CLAIMS,
     UNPAID_S,
     FairUse,
@@ -102,4 +104,17 @@ def test_strangers_do_not_fill_the_memory() -> None:
         fair_use.note_tokens(stranger, 1)
         if number % 4 == 0:
             fair_use.note_unpaid(stranger)
-    assert len(fair_use._levels) <= 4096 + 2 and len(fair_use._unpaid) <= 4096 + 2
+    assert len(fair_use._unpaid) <= 4096 + 2
+
+
+def test_a_network_of_guests_has_few_receipts_for_next_to_nothing() -> None:
+    clock = Clock()
+    fair_use = FairUse(clock=clock)
+    for number in range(SHORT_BILLS):
+        assert fair_use.may_be_billed(guest(str(number)))
+        fair_use.note_short_bill(guest(str(number)))
+    assert not fair_use.may_be_billed(guest("fresh"))
+    assert fair_use.may_be_billed(guest("fresh", "10.0.1"))
+    assert fair_use.may_be_billed(Standing(Rank.CONTRIBUTOR, "worker", "10.0.0"))  # what it is owed pays for them
+    clock.now_s += 1 / SHORT_BILLS_PER_S
+    assert fair_use.may_be_billed(guest("fresh"))

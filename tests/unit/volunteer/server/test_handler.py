@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 
+from volunteer.server import handler
 from volunteer.server.admission import Admission, TooBusy
 from volunteer.server.compute import ComputeThread, Priority
 from volunteer.server.fair_queue import Rank, Standing
@@ -228,6 +229,80 @@ def test_one_peer_has_no_more_streams_than_its_share(span: Span) -> None:
             async with server.call(server.service.rpc_inference, "other") as stream:
                 await stream.send(step(numbers(1, 3, HIDDEN)))
                 assert await stream.receive(ExpertResponse)
+
+    with_server(span, test)
+
+
+class OneNetwork(Admission):
+    async def network_of(self, caller: str) -> str:
+        return "" if caller == "other" else "10.0.0.0/24"
+
+
+def test_one_network_leaves_calls_to_others(span: Span) -> None:
+    is_busy = threading.Event()
+
+    async def test(server: Server) -> None:
+        server.service._admission = OneNetwork()
+        blocked = asyncio.create_task(server.compute.run(Priority.DECODE, is_busy.wait, 20))
+        try:
+            sent = request(numbers(1, 3, HIDDEN), NO_PROMPTS)
+            callers = [f"peer {number}" for number in range(100)]
+            calls = [asyncio.create_task(server.service.rpc_forward(sent, caller)) for caller in callers]
+            await asyncio.sleep(0.05)
+            refused = [call for call in calls if call.done()]
+            assert len(refused) == 52 and all(isinstance(call.exception(), TooBusy) for call in refused)
+            other = asyncio.create_task(server.service.rpc_forward(sent, "other"))
+            await asyncio.sleep(0.05)
+            assert not other.done()
+        finally:
+            is_busy.set()
+        await asyncio.gather(blocked, other, *(call for call in calls if call not in refused))
+        assert not server.service._open_calls and not server.service._calls_of_network
+
+    with_server(span, test)
+
+
+@pytest.mark.parametrize("method", ["rpc_inference", "rpc_forward_stream"])
+def test_streams_that_say_nothing_keep_nobody_out(span: Span, monkeypatch: pytest.MonkeyPatch, method: str) -> None:
+    monkeypatch.setattr(handler, "_MAX_STREAMS", 4)
+
+    async def test(server: Server) -> None:
+        async with contextlib.AsyncExitStack() as stack:
+            talking = await stack.enter_async_context(server.call(server.service.rpc_inference, "talking"))
+            await talking.send(step(numbers(1, 3, HIDDEN)))
+            assert await talking.receive(ExpertResponse)
+            silent = [server.call(getattr(server.service, method), f"silent {number}") for number in range(3)]
+            for stream in silent:
+                await stream.__aenter__()
+            for _ in range(3):
+                async with server.call(server.service.rpc_inference, "other") as other:
+                    await other.send(step(numbers(1, 3, HIDDEN)))
+                    assert await other.receive(ExpertResponse)
+                    assert server.service.open_sessions == 4
+            await talking.send(step(numbers(1, 1, HIDDEN)))
+            assert await talking.receive(ExpertResponse)
+            for stream in silent:
+                with contextlib.suppress(TimeoutError):
+                    await stream.__aexit__(None, None, None)
+        assert server.service.open_sessions == 0 and not server.service._silent
+
+    with_server(span, test)
+
+
+def test_the_owner_is_let_in_however_many_others_are(span: Span, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(handler, "_MAX_STREAMS", 1)
+
+    async def test(server: Server) -> None:
+        server.service.served.note_owner("me")
+        async with server.call(server.service.rpc_inference, "talking") as talking:
+            await talking.send(step(numbers(1, 3, HIDDEN)))
+            assert await talking.receive(ExpertResponse)
+            with pytest.raises(TooBusy, match="too many open calls"):
+                async with server.call(server.service.rpc_inference, "other"):
+                    await asyncio.sleep(0)
+            async with server.call(server.service.rpc_inference, "me") as own:
+                await own.send(step(numbers(1, 3, HIDDEN)))
+                assert await own.receive(ExpertResponse)
 
     with_server(span, test)
 

@@ -56,6 +56,12 @@ def test_a_step_of_no_tokens_is_answered() -> None:
     assert plan_tick([waiting(left=0)], prefill_tokens=100) == {0: 0}
 
 
+def test_a_step_of_no_tokens_has_its_turn_counted() -> None:
+    assert waiting(left=0, rows=3, blocks=(0, 4)).claim().units == 12
+    assert waiting(left=7, rows=3, blocks=(0, 4)).claim(0).units == 12
+    assert waiting(left=7, rows=3, blocks=(0, 4)).claim().units == 84
+
+
 def linger(now: float, *expected: float) -> float:
     return linger_s(now, ready_at=10.0, expected=expected, tick_s=1.0, share=0.3)
 
