@@ -429,9 +429,8 @@ class BlockService:
             async with asyncio.timeout(_CALL_TIMEOUT_S):
                 async with self._silent_stream(_CALL_TIMEOUT_S):
                     call, tensors = await self._receive_call(stream)
-                async with self._counted_call(
-                    caller
-                ):  # not before: it would take nothing to keep all others from calling
+                # Not before: it would take nothing to keep all others from calling.
+                async with self._counted_call(caller):
                     answers = await run(call, tensors)
                 for packed in answers:
                     for part in split_tensor(packed):
