@@ -23,7 +23,7 @@ from volunteer.errors import ExitCode, UserError
 from volunteer.settings import DATA_DIR_VARIABLE, default_data_dir, load_settings, peers_file
 
 if TYPE_CHECKING:
-    from volunteer.client.chat import Chat, Sampling
+    from volunteer.client.chat import Answer, Chat, Sampling
     from volunteer.client.routing import NoRoute
     from volunteer.client.speculation import Speculation
     from volunteer.events import Event
@@ -604,8 +604,10 @@ def _chat(options: argparse.Namespace) -> int:
         chat = Chat(model, load_tokenizer(opened.checkpoint.folder), speculation)
         system = [{"role": "system", "content": options.system}] if options.system else []
         if options.prompt is not None:
-            _answer(chat, [*system, {"role": "user", "content": options.prompt}], sampling, raw=options.raw)
-            return ExitCode.OK
+            messages = [*system, {"role": "user", "content": options.prompt}]
+            answer = _answer(chat, messages, sampling, raw=options.raw)
+            # Half an answer must not look like one to whoever goes by the code.
+            return 128 + signal.SIGINT if answer.finish_reason == "cancelled" else ExitCode.OK
         return _converse(chat, system, sampling, raw=options.raw)
 
 
@@ -653,7 +655,8 @@ def _speculation(options: argparse.Namespace, target: SwarmModel) -> Speculation
     return None
 
 
-def _answer(chat: Chat, messages: list[dict[str, str]], sampling: Sampling, *, raw: bool) -> str:
+def _answer(chat: Chat, messages: list[dict[str, str]], sampling: Sampling, *, raw: bool) -> Answer:
+    """Shows an answer as it grows; Ctrl-C ends it, and not the program."""
     stop = threading.Event()
     previous = signal.signal(signal.SIGINT, lambda *_: stop.set())
     try:
@@ -677,7 +680,7 @@ def _answer(chat: Chat, messages: list[dict[str, str]], sampling: Sampling, *, r
         file=sys.stderr,
         flush=True,
     )
-    return answer.text
+    return answer
 
 
 def _converse(chat: Chat, system: list[dict[str, str]], sampling: Sampling, *, raw: bool) -> int:
@@ -693,7 +696,7 @@ def _converse(chat: Chat, system: list[dict[str, str]], sampling: Sampling, *, r
         if not text:
             return ExitCode.OK
         messages.append({"role": "user", "content": text})
-        messages.append({"role": "assistant", "content": _answer(chat, messages, sampling, raw=raw)})
+        messages.append({"role": "assistant", "content": _answer(chat, messages, sampling, raw=raw).text})
 
 
 def _swarm(options: argparse.Namespace) -> int:
