@@ -43,12 +43,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.data_dir is not None:
         os.environ[DATA_DIR_VARIABLE] = options.data_dir
-    _set_up_logging(options.verbose)
+    _set_up_logging(options.verbose, is_supervised=options.command == "worker")
     try:
         return _run(options, sys.argv[1:] if arguments is None else arguments)
     except UserError as error:
         print(error, file=sys.stderr)
         return error.exit_code
+    except PermissionError as error:
+        if error.filename is None:
+            raise
+        print(f"This user may not use {error.filename}.", file=sys.stderr)
+        return ExitCode.NO_PERMISSION
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
     except BrokenPipeError:  # the reader of our output has left, as `head` does
@@ -359,9 +364,13 @@ def _take_environment(parser: argparse.ArgumentParser) -> None:
             action.default = text.split() if action.nargs == "+" else text  # argparse converts text defaults itself
 
 
-def _set_up_logging(verbose: bool) -> None:
+def _set_up_logging(verbose: bool, *, is_supervised: bool = False) -> None:
+    handler = logging.StreamHandler()
+    if is_supervised and not verbose:
+        # A supervisor keeps this for as long as the worker runs, for its last words; the log has files of its own.
+        handler.setLevel(logging.WARNING)
     logging.basicConfig(
-        stream=sys.stderr,
+        handlers=[handler],
         level=logging.DEBUG if verbose else logging.WARNING,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
