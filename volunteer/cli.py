@@ -441,6 +441,20 @@ def _check_worker_is_here() -> None:
         )
 
 
+def _say_which_computer() -> None:
+    """For what shows the files of this computer, wherever the worker is."""
+    from volunteer.control.elsewhere import command_elsewhere, in_words
+    from volunteer.errors import ConfigurationError
+
+    with contextlib.suppress(ConfigurationError):
+        if command := command_elsewhere(default_data_dir()):
+            print(
+                f"The worker is the one behind `{in_words(command)}`; what this shows is of this computer alone.",
+                file=sys.stderr,
+                flush=True,
+            )
+
+
 def _check_can_join() -> None:
     """Raises ConfigurationError where the program was built without what a peer of a swarm needs, as on Windows."""
     import importlib.util
@@ -813,13 +827,15 @@ def _config(options: argparse.Namespace) -> int:
 
 
 def _blocks(options: argparse.Namespace) -> int:
+    from volunteer.control.elsewhere import command_elsewhere
     from volunteer.models.stored_parts import stored_parts
     from volunteer.verbs import find_worker
 
+    _say_which_computer()
     stored = stored_parts(default_data_dir() / "models")
     bad = [part for part in stored if options.action == "verify" and part.is_whole and not part.file.is_unchanged()]
     if options.action == "prune":
-        worker = find_worker(default_data_dir())
+        worker = None if command_elsewhere(default_data_dir()) else find_worker(default_data_dir())
         used_since_s = math.inf if worker is None else worker.started_s
         stored = [part for part in stored if part.used_s < used_since_s]
         for part in stored:
@@ -851,6 +867,7 @@ def _points(options: argparse.Namespace) -> int:
 
     if options.file is not None and options.action != "export":
         raise ConfigurationError("A file is named only with points export.")
+    _say_which_computer()
     match options.action:
         case "export":
             return export_points(default_data_dir(), options.file, out=_print)
@@ -873,6 +890,7 @@ def _service(options: argparse.Namespace) -> int:
 def _logs(options: argparse.Namespace) -> int:
     from volunteer.logs import follow, log_path
 
+    _say_which_computer()
     for line in follow(log_path(default_data_dir()), options.lines, None if options.follow else lambda: False):
         _print(line)
     return ExitCode.OK
