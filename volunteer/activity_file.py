@@ -10,10 +10,11 @@ import json
 import logging
 import sqlite3
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from volunteer.control.messages import GpuSample, Sample
 from volunteer.sqlite_file import Damaged, existing_files, is_damage, make_file, put_aside, transaction, version_of
@@ -52,6 +53,8 @@ _SCHEMA = (
 )
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -105,15 +108,13 @@ class ActivityFile:
         """Those of this time, the oldest first."""
         query = "SELECT * FROM sample WHERE time_s > ? AND time_s <= ? ORDER BY time_s"
         with self._used() as connection:
-            rows = connection.execute(query, (after_s, until_s)).fetchall()
-            return tuple(map(_sample, rows))
+            return tuple(_sensible(_sample, connection.execute(query, (after_s, until_s)).fetchall()))
         return ()
 
     def days(self) -> dict[datetime.date, Sums]:
         """The oldest first."""
         with self._used() as connection:
-            rows = connection.execute("SELECT * FROM day ORDER BY day").fetchall()
-            return {datetime.date.fromordinal(row["day"]): Sums(*tuple(row)[2:]) for row in rows}
+            return dict(_sensible(_day, connection.execute("SELECT * FROM day ORDER BY day").fetchall()))
         return {}
 
     @contextmanager
@@ -176,6 +177,17 @@ def _prepared(connection: sqlite3.Connection) -> sqlite3.Connection:
         elif version != _VERSION:
             raise _NewerVersion(f"it is of version {version}")
     return connection
+
+
+def _sensible(make: Callable[[sqlite3.Row], T], rows: Iterable[sqlite3.Row]) -> Iterator[T]:
+    """Without the rows that cannot be: SQLite does not notice a number that the disk has changed."""
+    for row in rows:
+        with suppress(ValueError, OverflowError, TypeError):
+            yield make(row)
+
+
+def _day(row: sqlite3.Row) -> tuple[datetime.date, Sums]:
+    return datetime.date.fromordinal(row["day"]), Sums(*tuple(row)[2:])
 
 
 def _sample(row: sqlite3.Row) -> Sample:

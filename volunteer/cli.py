@@ -23,7 +23,7 @@ from volunteer.errors import ExitCode, UserError
 from volunteer.settings import DATA_DIR_VARIABLE, default_data_dir, load_settings, peers_file
 
 if TYPE_CHECKING:
-    from volunteer.client.chat import Chat, Sampling
+    from volunteer.client.chat import Answer, Chat, Sampling
     from volunteer.client.routing import NoRoute
     from volunteer.client.speculation import Speculation
     from volunteer.events import Event
@@ -43,12 +43,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.data_dir is not None:
         os.environ[DATA_DIR_VARIABLE] = options.data_dir
-    _set_up_logging(options.verbose)
+    _set_up_logging(options.verbose, is_supervised=options.command == "worker")
     try:
         return _run(options, sys.argv[1:] if arguments is None else arguments)
     except UserError as error:
         print(error, file=sys.stderr)
         return error.exit_code
+    except PermissionError as error:
+        if error.filename is None:
+            raise
+        print(f"This user may not use {error.filename}.", file=sys.stderr)
+        return ExitCode.NO_PERMISSION
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
     except BrokenPipeError:  # the reader of our output has left, as `head` does
@@ -359,9 +364,13 @@ def _take_environment(parser: argparse.ArgumentParser) -> None:
             action.default = text.split() if action.nargs == "+" else text  # argparse converts text defaults itself
 
 
-def _set_up_logging(verbose: bool) -> None:
+def _set_up_logging(verbose: bool, *, is_supervised: bool = False) -> None:
+    handler = logging.StreamHandler()
+    if is_supervised and not verbose:
+        # A supervisor keeps this for as long as the worker runs, for its last words; the log has files of its own.
+        handler.setLevel(logging.WARNING)
     logging.basicConfig(
-        stream=sys.stderr,
+        handlers=[handler],
         level=logging.DEBUG if verbose else logging.WARNING,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
@@ -430,6 +439,20 @@ def _check_worker_is_here() -> None:
         raise ConfigurationError(
             f"The worker of this folder is the one behind `{in_words(command)}`. `volunteer connect --here` ends that."
         )
+
+
+def _say_which_computer() -> None:
+    """For what shows the files of this computer, wherever the worker is."""
+    from volunteer.control.elsewhere import command_elsewhere, in_words
+    from volunteer.errors import ConfigurationError
+
+    with contextlib.suppress(ConfigurationError):
+        if command := command_elsewhere(default_data_dir()):
+            print(
+                f"The worker is the one behind `{in_words(command)}`; what this shows is of this computer alone.",
+                file=sys.stderr,
+                flush=True,
+            )
 
 
 def _check_can_join() -> None:
@@ -604,8 +627,10 @@ def _chat(options: argparse.Namespace) -> int:
         chat = Chat(model, load_tokenizer(opened.checkpoint.folder), speculation)
         system = [{"role": "system", "content": options.system}] if options.system else []
         if options.prompt is not None:
-            _answer(chat, [*system, {"role": "user", "content": options.prompt}], sampling, raw=options.raw)
-            return ExitCode.OK
+            messages = [*system, {"role": "user", "content": options.prompt}]
+            answer = _answer(chat, messages, sampling, raw=options.raw)
+            # Half an answer must not look like one to whoever goes by the code.
+            return 128 + signal.SIGINT if answer.finish_reason == "cancelled" else ExitCode.OK
         return _converse(chat, system, sampling, raw=options.raw)
 
 
@@ -653,7 +678,8 @@ def _speculation(options: argparse.Namespace, target: SwarmModel) -> Speculation
     return None
 
 
-def _answer(chat: Chat, messages: list[dict[str, str]], sampling: Sampling, *, raw: bool) -> str:
+def _answer(chat: Chat, messages: list[dict[str, str]], sampling: Sampling, *, raw: bool) -> Answer:
+    """Shows an answer as it grows; Ctrl-C ends it, and not the program."""
     stop = threading.Event()
     previous = signal.signal(signal.SIGINT, lambda *_: stop.set())
     try:
@@ -677,7 +703,7 @@ def _answer(chat: Chat, messages: list[dict[str, str]], sampling: Sampling, *, r
         file=sys.stderr,
         flush=True,
     )
-    return answer.text
+    return answer
 
 
 def _converse(chat: Chat, system: list[dict[str, str]], sampling: Sampling, *, raw: bool) -> int:
@@ -693,7 +719,7 @@ def _converse(chat: Chat, system: list[dict[str, str]], sampling: Sampling, *, r
         if not text:
             return ExitCode.OK
         messages.append({"role": "user", "content": text})
-        messages.append({"role": "assistant", "content": _answer(chat, messages, sampling, raw=raw)})
+        messages.append({"role": "assistant", "content": _answer(chat, messages, sampling, raw=raw).text})
 
 
 def _swarm(options: argparse.Namespace) -> int:
@@ -801,13 +827,15 @@ def _config(options: argparse.Namespace) -> int:
 
 
 def _blocks(options: argparse.Namespace) -> int:
+    from volunteer.control.elsewhere import command_elsewhere
     from volunteer.models.stored_parts import stored_parts
     from volunteer.verbs import find_worker
 
+    _say_which_computer()
     stored = stored_parts(default_data_dir() / "models")
     bad = [part for part in stored if options.action == "verify" and part.is_whole and not part.file.is_unchanged()]
     if options.action == "prune":
-        worker = find_worker(default_data_dir())
+        worker = None if command_elsewhere(default_data_dir()) else find_worker(default_data_dir())
         used_since_s = math.inf if worker is None else worker.started_s
         stored = [part for part in stored if part.used_s < used_since_s]
         for part in stored:
@@ -839,6 +867,7 @@ def _points(options: argparse.Namespace) -> int:
 
     if options.file is not None and options.action != "export":
         raise ConfigurationError("A file is named only with points export.")
+    _say_which_computer()
     match options.action:
         case "export":
             return export_points(default_data_dir(), options.file, out=_print)
@@ -861,6 +890,7 @@ def _service(options: argparse.Namespace) -> int:
 def _logs(options: argparse.Namespace) -> int:
     from volunteer.logs import follow, log_path
 
+    _say_which_computer()
     for line in follow(log_path(default_data_dir()), options.lines, None if options.follow else lambda: False):
         _print(line)
     return ExitCode.OK

@@ -33,6 +33,7 @@ from typing import Any, TextIO
 
 from volunteer import hardware
 from volunteer.control.channel import CONNECTION_FILE
+from volunteer.control.elsewhere import command_elsewhere, in_words
 from volunteer.errors import ConfigurationError, ExitCode
 from volunteer.hardware import Hardware
 from volunteer.logs import Redactor, last_records, logs_folder, own_redactor
@@ -213,11 +214,17 @@ def _settings(data_dir: Path) -> _Finding:
     except ValueError as error:
         return State.BAD, f"{path} is damaged: {error}.", "The next start puts it aside; choose your settings again."
     if notes:
-        return State.WARN, " ".join(notes), "Look through your settings: volunteer config get"
+        return State.WARN, " ".join(notes), "Look through your settings: volunteer config"
     return State.GOOD, f"{path} is sound."
 
 
 def _worker(data_dir: Path, answers: Callable[[], bool] | None) -> _Finding:
+    try:
+        command = in_words(command_elsewhere(data_dir))
+    except ConfigurationError as error:
+        return State.BAD, str(error)
+    if command:
+        return _worker_elsewhere(command, answers)
     if answers is not None and answers():
         return State.GOOD, "A worker is running here, and it answers."
     holder = _lock_holder(data_dir / "worker.lock")
@@ -235,8 +242,24 @@ def _worker(data_dir: Path, answers: Callable[[], bool] | None) -> _Finding:
     return State.GOOD, "No worker is running here."
 
 
+def _worker_elsewhere(command: str, answers: Callable[[], bool] | None) -> _Finding:
+    if answers is not None and not answers():
+        return (
+            State.WARN,
+            f"The worker is the one behind `{command}`, and it does not answer.",
+            "Run that in a terminal to see why.",
+        )
+    return (
+        State.GOOD,
+        f"The worker is the one behind `{command}`.",
+        "All else here is about this computer alone; for the other one, run volunteer doctor there.",
+    )
+
+
 def _daemon(path: Path | None) -> _Finding:
     advice = "Install the program anew."
+    if path is None and sys.platform == "win32":
+        return State.GOOD, "It is not made for Windows: here the app shows and steers a worker elsewhere."
     if path is None:
         return State.BAD, "hivemind is not installed.", advice
     if not path.is_file():

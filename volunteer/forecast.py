@@ -18,6 +18,7 @@ from volunteer.block_memory import (
     fitting_blocks,
 )
 from volunteer.control.limits import budgets
+from volunteer.errors import ConfigurationError
 from volunteer.hardware import Gpu, Hardware
 from volunteer.model_cards import ModelCard as ModelCard
 from volunteer.model_cards import model_card as model_card
@@ -82,9 +83,9 @@ def forecast(
     number_format = settings.serving.quantization or dtype
     kv_tokens = settings.serving.kv_tokens or KV_TOKENS_PER_BLOCK
     needs = block_needs(card.shape, number_format=number_format, dtype=dtype, kv_tokens=kv_tokens)
-    num_blocks = _named_blocks(settings.serving, card)
-    if num_blocks is None:
-        try:
+    try:
+        num_blocks = _named_blocks(settings.serving, card)
+        if num_blocks is None:
             num_blocks = fitting_blocks(
                 memory.free_bytes,
                 needs,
@@ -92,8 +93,8 @@ def forecast(
                 limit_bytes=memory.limit_bytes,
                 of_blocks=card.blocks,
             )
-        except NotEnoughMemory as error:
-            return Forecast(device, number_format, 0, card.blocks, problem=str(error))
+    except (NotEnoughMemory, ConfigurationError) as error:
+        return Forecast(device, number_format, 0, card.blocks, problem=str(error))
     disk_bytes = card.file_bytes if card.is_embedded else num_blocks * card.block_file_bytes
     if hardware.disk is not None and disk_bytes + DISK_MARGIN_BYTES > hardware.disk.free_bytes:
         needed, free = (disk_bytes + DISK_MARGIN_BYTES) / 1e9, hardware.disk.free_bytes / 1e9
@@ -153,10 +154,12 @@ def _memory(hardware: Hardware, gpu: Gpu | None, share: float, settings: Setting
 
 
 def _named_blocks(serving: ServingSettings, card: ModelCard) -> int | None:
-    """How many the owner wants, whatever fits."""
+    """How many the owner wants, whatever fits. Raises ConfigurationError: the model has no such blocks."""
     if serving.blocks is not None:
         start, end = map(int, serving.blocks.split(":"))
-        return max(0, min(end, card.blocks) - start)
+        if end > card.blocks:
+            raise ConfigurationError(f"You chose blocks {start}-{end - 1}, and this model has {card.blocks} blocks.")
+        return end - start
     return None if serving.num_blocks is None else min(serving.num_blocks, card.blocks)
 
 

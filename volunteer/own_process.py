@@ -16,7 +16,7 @@ from pathlib import Path
 import filelock
 import psutil
 
-from volunteer.errors import ExitCode, UserError
+from volunteer.errors import ConfigurationError, ExitCode, UserError
 
 
 class AlreadyRunning(UserError):
@@ -25,15 +25,29 @@ class AlreadyRunning(UserError):
     exit_code = ExitCode.ALREADY_RUNNING
 
 
+class NoPermission(UserError):
+    """The data folder is not this user's to write to."""
+
+    exit_code = ExitCode.NO_PERMISSION
+
+
 @contextlib.contextmanager
 def only_worker(data_dir: Path) -> Iterator[None]:
-    """Raises AlreadyRunning."""
-    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    """
+    Raises:
+        AlreadyRunning, NoPermission.
+        ConfigurationError: there can be no such folder.
+    """
     lock = filelock.FileLock(data_dir / "worker.lock", timeout=0)
     try:
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock.acquire()
     except filelock.Timeout:
         raise AlreadyRunning(f"A worker is already running on {data_dir}.") from None
+    except PermissionError as error:
+        raise NoPermission(f"This user may not write to {data_dir}.") from error
+    except OSError as error:
+        raise ConfigurationError(f"{data_dir} cannot be used: {error.strerror or error}.") from error
     try:
         yield
     finally:

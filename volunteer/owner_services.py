@@ -153,12 +153,16 @@ class OwnerServices:
             swarm_key=swarm.swarm_key,
             on_progress=self._note_download,
         )
-        servers = model.connection.servers
-        servers.peers = swarm.peers
-        servers.on_no_route = self.chats.note_route
-        servers.node.traffic = self.traffic
-        self._on_owner(servers.node.peer_id)
-        return Chat(model, load_tokenizer(opened.checkpoint.folder))
+        with contextlib.ExitStack() as stack:
+            stack.callback(model.close)
+            servers = model.connection.servers
+            servers.peers = swarm.peers
+            servers.on_no_route = self.chats.note_route
+            servers.node.traffic = self.traffic
+            self._on_owner(servers.node.peer_id)
+            chat = Chat(model, load_tokenizer(opened.checkpoint.folder))
+            stack.pop_all()  # from here on it is whoever asks who closes it
+        return chat
 
     def _note_download(self, progress: DownloadProgress) -> None:
         self._downloads.note(progress.done_bytes, is_over=progress.done_bytes == progress.total_bytes)

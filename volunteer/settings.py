@@ -306,7 +306,7 @@ def save_settings(data_dir: Path, settings: Settings) -> None:
     file = Path(os.path.realpath(settings_file(data_dir)))  # a link, as dotfile managers make, stays one
     content = settings_text(settings) + "\n"
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         _keep_newer_version(file)
         write_file(file, content.encode(), is_private=True)
     except OSError as error:

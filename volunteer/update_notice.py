@@ -75,21 +75,13 @@ def look(data_dir: Path, publisher: Publisher | None = None, *, deadline_s: floa
     """Asks now; returns the newest release that this computer has ever been told of, and remembers it.
 
     Raises:
-        Unavailable: nobody answers.
-        BadManifest: what was answered is not the publisher's.
-        ConfigurationError: this build has no publisher.
+        Unavailable, BadManifest, ConfigurationError: as `ask`.
     """
     publisher = publisher or Publisher()
-    if not publisher.address or not publisher.keys:
-        raise ConfigurationError(
-            "This build does not say who publishes it, so there is nobody to ask for a newer version."
-        )
-    if not _is_taken(publisher.address, publisher.address):
-        raise ConfigurationError(f"News of versions come from an https:// address, not {publisher.address[:200]!r}.")
+    _check_can_be_asked(publisher)
     before = _load(data_dir)
     _save(data_dir, Looked(time.time(), before.answered_s, before.manifest))
-    manifest = asyncio.run(_fetch(publisher.address, deadline_s))
-    release = read_manifest(manifest, publisher.keys)
+    release, manifest = _asked(publisher, deadline_s)
     known = _read(before, publisher)
     if known is not None and known.is_newer_than(release.version):
         # An old text with its good signature can be handed out by anybody. It does not make us forget.
@@ -97,6 +89,34 @@ def look(data_dir: Path, publisher: Publisher | None = None, *, deadline_s: floa
         release, manifest = known, before.manifest.encode()
     _save(data_dir, Looked(time.time(), time.time(), manifest.decode()))
     return release
+
+
+def ask(publisher: Publisher, *, deadline_s: float = _DEADLINE_S) -> Release:
+    """What the publisher says now; remembers nothing, as is right for a trial before the world sees a release.
+
+    Raises:
+        Unavailable: nobody answers.
+        BadManifest: what was answered is not the publisher's.
+        ConfigurationError: there is nobody to be asked.
+    """
+    _check_can_be_asked(publisher)
+    return _asked(publisher, deadline_s)[0]
+
+
+def _check_can_be_asked(publisher: Publisher) -> None:
+    """Raises ConfigurationError."""
+    if not publisher.address or not publisher.keys:
+        raise ConfigurationError(
+            "This build does not say who publishes it, so there is nobody to ask for a newer version."
+        )
+    if not _is_taken(publisher.address, publisher.address):
+        raise ConfigurationError(f"News of versions come from an https:// address, not {publisher.address[:200]!r}.")
+
+
+def _asked(publisher: Publisher, deadline_s: float) -> tuple[Release, bytes]:
+    """The release, and the manifest that tells of it. Raises Unavailable, BadManifest."""
+    manifest = asyncio.run(_fetch(publisher.address, deadline_s))
+    return read_manifest(manifest, publisher.keys), manifest
 
 
 def look_if_due(
@@ -141,10 +161,15 @@ def run_update_check(
 ) -> int:
     """`volunteer update-check`; returns the exit code.
 
+    Args:
+        address, keys: of a publisher's trial, which is not remembered; None for this build's own.
+
     Raises:
         Unavailable, BadManifest, ConfigurationError.
     """
-    release = look(data_dir, Publisher(address or MANIFEST_ADDRESS, tuple(keys or RELEASE_KEYS)))
+    is_trial = address is not None or keys is not None
+    publisher = Publisher(address or MANIFEST_ADDRESS, tuple(keys or RELEASE_KEYS))
+    release = ask(publisher) if is_trial else look(data_dir, publisher)
     is_newer = release.is_newer_than(running_version())
     if as_json:
         out(
@@ -244,7 +269,7 @@ def _load(data_dir: Path) -> Looked:
 def _save(data_dir: Path, looked: Looked) -> None:
     content = json.dumps({"tried_s": looked.tried_s, "answered_s": looked.answered_s, "manifest": looked.manifest})
     with contextlib.suppress(OSError):  # the owner is told all the same; the next look comes sooner
-        data_dir.mkdir(parents=True, exist_ok=True)
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_file(data_dir / _FILE_NAME, content.encode(), is_private=True)
 
 

@@ -16,6 +16,7 @@ from volunteer.control.channel import ControlClient, NotRunning
 from volunteer.control.elsewhere import command_elsewhere
 from volunteer.control.lifecycle import Mode, State
 from volunteer.control.messages import (
+    MAX_SECONDS,
     Command,
     Finish,
     GetSettings,
@@ -35,6 +36,7 @@ from volunteer.errors import ConfigurationError, ExitCode, UserError
 from volunteer.settings import (
     Settings,
     describe_settings,
+    find_setting,
     get_setting_text,
     load_settings,
     model_name,
@@ -57,14 +59,18 @@ def parse_duration(text: str) -> float:
     """Seconds of "90", "90s", "5m", "1h30m" or "2d".
 
     Raises:
-        ConfigurationError: it is no such text.
+        ConfigurationError: it is no such text, or longer than anybody waits.
     """
     parts = re.findall(r"(\d+(?:\.\d+)?)([smhd])", text)
     if parts and "".join(number + unit for number, unit in parts) == text:
-        return sum(float(number) * _UNITS_S[unit] for number, unit in parts)
-    if re.fullmatch(r"\d+(\.\d+)?", text):
-        return float(text)
-    raise ConfigurationError(f"{text!r} is no duration; write 90s, 5m, 1h30m or 2d.")
+        seconds = sum(float(number) * _UNITS_S[unit] for number, unit in parts)
+    elif re.fullmatch(r"\d+(\.\d+)?", text):
+        seconds = float(text)
+    else:
+        raise ConfigurationError(f"{text[:80]!r} is no duration; write 90s, 5m, 1h30m or 2d.")
+    if seconds > MAX_SECONDS:
+        raise ConfigurationError(f"{text[:80]!r} is longer than can be counted here; without a time it has no end.")
+    return seconds
 
 
 def duration_in_words(seconds: float) -> str:
@@ -256,6 +262,7 @@ def change_setting(data_dir: Path, name: str, text: str | None, *, out: Out) -> 
         changed = reset_setting(settings, name) if text is None else set_setting(settings, name, text)
         save_settings(data_dir, changed)
 
+    find_setting(name)  # before the worker is asked: what it is told has to be shown here afterwards
     if command_elsewhere(data_dir) and name.startswith("app."):
         change_file()
     else:

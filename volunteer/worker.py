@@ -164,6 +164,7 @@ class Worker:
         self._leave = Leave()
         self._error: UserError | None = None
         self._signal: int | None = None
+        self._was_told_to_quit = False
         self._interrupts = 0
         self._was_paused = False
         self._done = DoneWork(Activity(data_dir), self._served, self._owner.traffic, self._wallet)
@@ -202,7 +203,7 @@ class Worker:
                     await asyncio.wait((self._stay,))
                 await self._take_sample()
         self._on_event(Stopped(self._served.tokens, self._served.sessions))
-        if self._error is not None and self._signal is None:
+        if self._error is not None and self._signal is None and not self._was_told_to_quit:
             raise self._error
         return ExitCode.OK if self._signal is None else 128 + self._signal
 
@@ -466,6 +467,7 @@ class Worker:
             case SetMode(mode=mode, for_s=for_s):
                 self._change(machine.set_mode(self._lifecycle, mode, now_s, for_s))
             case Quit():
+                self._was_told_to_quit = True
                 self._change(machine.quit_worker(self._lifecycle))
             case GetSettings():
                 return Done(id=command.id, result=settings_text(self._settings))

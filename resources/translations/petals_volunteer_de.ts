@@ -3838,8 +3838,28 @@
         <translation>Ob ein Helfer läuft, ist auf diesem System nicht zu sagen.</translation>
     </message>
     <message>
+        <source>The worker is the one behind `{command}`, and it does not answer.</source>
+        <translation>Der Helfer ist der hinter `{command}`, und er antwortet nicht.</translation>
+    </message>
+    <message>
+        <source>Run that in a terminal to see why.</source>
+        <translation>Führ das in einem Terminal aus, um zu sehen, warum.</translation>
+    </message>
+    <message>
+        <source>The worker is the one behind `{command}`.</source>
+        <translation>Der Helfer ist der hinter `{command}`.</translation>
+    </message>
+    <message>
+        <source>All else here is about this computer alone; for the other one, run volunteer doctor there.</source>
+        <translation>Alles andere hier betrifft nur diesen Computer; für den anderen starte dort volunteer doctor.</translation>
+    </message>
+    <message>
         <source>Install the program anew.</source>
         <translation>Installier das Programm neu.</translation>
+    </message>
+    <message>
+        <source>It is not made for Windows: here the app shows and steers a worker elsewhere.</source>
+        <translation>Den gibt es für Windows nicht: Hier zeigt und steuert die App einen Helfer anderswo.</translation>
     </message>
     <message>
         <source>hivemind is not installed.</source>
@@ -4084,6 +4104,10 @@
     <message>
         <source>The blocks need {needed} GB on the disk, {free} GB are free.</source>
         <translation>Die Blöcke brauchen {needed} GB auf dem Datenträger, {free} GB sind frei.</translation>
+    </message>
+    <message>
+        <source>You chose blocks {numbers}, and this model has {total} blocks.</source>
+        <translation>Du hast die Blöcke {numbers} gewählt, und dieses Modell hat {total} Blöcke.</translation>
     </message>
     <message>
         <source>The search for GPUs gave an answer that cannot be read.</source>

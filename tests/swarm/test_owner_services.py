@@ -20,6 +20,8 @@ from volunteer.control.messages import ChatCommand, ChatEvent, GetStatus, SetSet
 from volunteer.local_swarm import Worker
 
 QUESTION = "What is the capital of France?"
+LONG_QUESTION = "Write a long story about a garden with many flowers."
+"""Its answer is still growing after some seconds."""
 ANSWER = "The capital of France is Paris."
 
 
@@ -87,8 +89,10 @@ def test_the_route_of_an_answer_is_told_while_it_grows(worker: Worker, smollm2: 
         events: asyncio.Queue[Any] = asyncio.Queue()
         async with ControlClient(data_dir, on_event=events.put_nowait) as client, asyncio.timeout(60):
             await client.request(Subscribe(topics=Topic(chats=True)))
-            conversation = await chat(client, "create", model="any", sampling={"max_new_tokens": 2000})
-            exchange = await chat(client, "ask", conversation_id=conversation["id"], text=QUESTION)
+            conversation = await chat(
+                client, "create", model="any", sampling={"temperature": 0.0, "max_new_tokens": 2000}
+            )
+            exchange = await chat(client, "ask", conversation_id=conversation["id"], text=LONG_QUESTION)
             told: list[dict[str, Any]] = []
             while len(told) < 3 or not told[-1]["tokens"]:
                 event = await events.get()

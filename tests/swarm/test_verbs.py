@@ -280,6 +280,30 @@ def test_random_verbs_limits_and_clocks_never_confuse_a_worker(
     assert asyncio.run(run()) == 0
 
 
+def test_a_worker_that_has_failed_ends_as_asked_when_it_is_told_to_quit(tmp_path: Path) -> None:
+    """Any other code and its supervisor would start it again."""
+    data_dir = tmp_path / "worker"
+    save_settings(data_dir, Settings(limits=Limits(nice=0)))  # the other tests are not to stand back
+    chosen = {"model": str(tmp_path / "nowhere"), "new_swarm": True}
+
+    async def quit_when_failed() -> None:
+        while not (data_dir / "control.json").exists():  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+        async with ControlClient(data_dir) as client:
+            status = Status(state=State.STARTING)
+            while status.state is not State.FAILED:
+                status = Status.model_validate(await client.request(GetStatus()))
+            await client.request(Quit())
+
+    async def run() -> int:
+        async with asyncio.timeout(60):
+            worker = asyncio.create_task(run_worker(data_dir, chosen, lambda event: None, waits_when_failed=True))
+            await quit_when_failed()
+            return await worker
+
+    assert asyncio.run(run()) == 0
+
+
 def test_kill_leaves_a_folder_that_the_next_worker_takes(worker: Worker, random_bloom: Path, tmp_path: Path) -> None:
     data_dir = tmp_path / "worker"
     os.kill(worker.pid, signal.SIGKILL)

@@ -198,6 +198,23 @@ def test_a_worker_downloads_only_its_blocks_and_tells_how_far_it_is(
     assert downloaded["total_bytes"] < 1.01 * 2 * one_block + 8192  # and the header of the checkpoint
 
 
+def test_a_chat_that_is_interrupted_ends_with_the_signals_code(smollm2: Path, tmp_path: Path) -> None:
+    with start(smollm2, "0:30", tmp_path / "server", "--new-swarm") as worker:
+        maddrs = worker.wait_for("listening")["maddrs"]
+        worker.wait_for("ready")
+        words = ["chat", "The quick brown fox", "--raw", "--model", str(smollm2), "--initial-peers", *maddrs]
+        with subprocess.Popen(
+            [*program_command(), "--data-dir", str(tmp_path / "client"), *words, "--max-new-tokens", "2000"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=child_environment(1),
+        ) as chat:
+            assert chat.stdout is not None and chat.stdout.read(1)
+            os.kill(chat.pid, signal.SIGINT)
+            chat.communicate(timeout=60)
+        assert chat.returncode == 128 + signal.SIGINT
+
+
 def test_chat_answers_through_workers(smollm2: Path, tmp_path: Path) -> None:
     with start(smollm2, "0:30", tmp_path / "server", "--new-swarm") as worker:
         maddrs = worker.wait_for("listening")["maddrs"]

@@ -8,21 +8,36 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import stat
 import sys
 from pathlib import Path
 from typing import IO
 
 from volunteer.control.channel import MAX_COMMAND_BYTES, Place, open_channel
 from volunteer.control.messages import Message, Refused, decode_hello, encode
-from volunteer.errors import ExitCode, UserError
+from volunteer.errors import ConfigurationError, ExitCode, UserError
 
 _PIECE_BYTES = 64 * 1024
 _LAST_WORDS_S = 2.0
 
 
 def run_bridge(data_dir: Path) -> int:
-    """Returns the exit code when one of the two ends."""
+    """Returns the exit code when one of the two ends.
+
+    Raises:
+        ConfigurationError: there is nobody to talk to.
+    """
+    for stream in (sys.stdin, sys.stdout):
+        _check_leads_to_somebody(stream.fileno())
     return asyncio.run(_bridge(data_dir, sys.stdin.buffer, sys.stdout.buffer))
+
+
+def _check_leads_to_somebody(descriptor: int) -> None:
+    """Raises ConfigurationError: files and /dev/null cannot be waited for."""
+    mode = os.fstat(descriptor).st_mode
+    if not (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or os.isatty(descriptor)):
+        raise ConfigurationError("This is for a `volunteer connect` at the other end of a pipe, and there is none.")
 
 
 async def _bridge(data_dir: Path, from_client: IO[bytes], to_client: IO[bytes]) -> int:

@@ -181,11 +181,12 @@ class Peer:
             task.cancel()
 
     async def send_posted(self) -> None:
-        """Sends what was posted, until cancelled."""
-        while True:
-            await self._wake.wait()
-            self._wake.clear()
-            await self.flush()
+        """Sends what was posted, until cancelled or the client is gone."""
+        with contextlib.suppress(ConnectionError):  # whoever reads from it finds out, too
+            while True:
+                await self._wake.wait()
+                self._wake.clear()
+                await self.flush()
 
     async def flush(self) -> None:
         """Sends what was posted so far."""
@@ -272,23 +273,30 @@ class ControlServer:
         sending = asyncio.create_task(peer.send_posted())
         answering: set[asyncio.Task[None]] = set()
         try:
-            while line := await _read_line(reader, MAX_COMMAND_BYTES):
-                try:
-                    command = decode_command(line)
-                except BadLine as error:
-                    await peer.send(Refused(message=str(error), exit_code=ExitCode.USAGE))
-                    continue
-                await room.acquire()
-                task = asyncio.create_task(self._answer(peer, command, room))
-                answering.add(task)
-                task.add_done_callback(answering.discard)
+            with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):  # it left
+                while line := await _read_line(reader, MAX_COMMAND_BYTES):
+                    try:
+                        command = decode_command(line)
+                    except BadLine as error:
+                        await peer.send(Refused(id=error.id, message=str(error), exit_code=ExitCode.USAGE))
+                        continue
+                    await room.acquire()
+                    task = asyncio.create_task(self._answer(peer, command, room))
+                    answering.add(task)
+                    task.add_done_callback(answering.discard)
+            self._forget(peer)
+            while answering:  # what was asked is done to its end, although nobody waits for the answer any more
+                await asyncio.wait(tuple(answering))
         except BadLine as error:
             await peer.send(Refused(message=str(error), exit_code=ExitCode.USAGE))
         finally:
-            self._peers.discard(peer)
-            peer.cancel_work()
+            self._forget(peer)
             for task in (sending, *answering):
                 task.cancel()
+
+    def _forget(self, peer: Peer) -> None:
+        self._peers.discard(peer)
+        peer.cancel_work()
 
     async def _refusal(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Refused | None:
         try:

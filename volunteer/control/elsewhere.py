@@ -35,9 +35,10 @@ def command_elsewhere(data_dir: Path) -> tuple[str, ...]:
         with path.open("rb") as file:
             _check_own(os.fstat(file.fileno()))
             command = json.loads(file.read(_MOST_BYTES))["command"]
-        if not command or not all(isinstance(word, str) and word.isprintable() for word in command):
+        words = command if isinstance(command, list) else []
+        if not words or not all(isinstance(word, str) and word.isprintable() for word in words):
             raise ValueError
-        return tuple(command)
+        return tuple(words)
     except FileNotFoundError:
         return ()
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
@@ -63,7 +64,7 @@ def set_elsewhere(data_dir: Path, command: Sequence[str]) -> None:
         if not command:
             path.unlink(missing_ok=True)
             return
-        data_dir.mkdir(parents=True, exist_ok=True)
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         # Whoever could write it would have this user run a program.
         write_file(path, json.dumps({"command": list(command)}).encode(), is_private=True)
     except OSError as error:

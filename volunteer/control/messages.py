@@ -6,6 +6,7 @@ understood; unknown types are refused.
 
 from __future__ import annotations
 
+import contextlib
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
@@ -18,13 +19,23 @@ PROTOCOL_VERSION = 1
 MAX_TEXT = 200_000
 """Characters of a question, or of a system prompt."""
 
-Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+MAX_SECONDS = 1e10
+"""Three hundred years: what is added to now is still a date."""
+
+Seconds = Annotated[float, Field(ge=0, le=MAX_SECONDS, allow_inf_nan=False)]
+CommandId = Annotated[int, Field(ge=0, lt=2**53)]
 Text = Annotated[str, Field(max_length=MAX_TEXT)]
 Name = Annotated[str, Field(max_length=200)]
 
 
 class BadLine(ValueError):
-    """A line that is no message."""
+    """A line that is no message.
+
+    Attributes:
+        id: of the command that it may have been meant as, so that whoever waits for its answer gets one.
+    """
+
+    id: int | None = None
 
 
 class Message(BaseModel):
@@ -46,7 +57,13 @@ class Hello(Message):
 class Command(Message):
     """Answered by exactly one `Done` or `Refused` with the same `id`."""
 
-    id: Annotated[int, Field(ge=0, lt=2**53)] = 0
+    id: CommandId = 0
+
+
+class _Numbered(Message):
+    """All that is looked for in a line that is no command."""
+
+    id: CommandId
 
 
 class GetStatus(Command):
@@ -385,7 +402,10 @@ def decode_command(line: bytes) -> AnyCommand:
     try:
         return _COMMANDS.validate_json(line)
     except ValidationError as error:
-        raise BadLine(_in_words(error)) from error
+        bad = BadLine(_in_words(error))
+        with contextlib.suppress(ValidationError):
+            bad.id = _Numbered.model_validate_json(line).id
+        raise bad from error
 
 
 def decode_reply(line: bytes) -> AnyReply:

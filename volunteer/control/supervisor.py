@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from volunteer.control.channel import ControlClient
 from volunteer.control.elsewhere import command_elsewhere
@@ -147,6 +148,8 @@ class Supervisor:
                 return await self._run_once()
         except ConfigurationError as error:
             return Ended(str(error))
+        except OSError as error:  # a full disk, or a program that was removed while its window was open
+            return Ended(f"The worker cannot be started: {error.strerror or error}.")
         delay_s = min(FIRST_DELAY_S * 2 ** min(self._unanswered, 10), MAX_DELAY_S)
         self._unanswered += 1
         self._on_news(Waiting(delay_s, "The worker on the other computer does not answer."))
@@ -154,10 +157,10 @@ class Supervisor:
         return None
 
     async def _run_once(self) -> Ended | None:
-        self._data_dir.mkdir(parents=True, exist_ok=True)
+        self._data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         words = self._data_dir / "worker-stderr.txt"
         started = time.monotonic()
-        with words.open("wb") as stderr:
+        with _private_file(words) as stderr:
             # In a file and not a pipe: a worker whose supervisor has died can go on writing.
             process = await asyncio.create_subprocess_exec(
                 *self._command,
@@ -233,6 +236,12 @@ async def _until_appears(data_dir: Path) -> None:
         async with asyncio.timeout(_APPEARS_S):
             while await running_pid(data_dir) is None:  # noqa: ASYNC110 nothing of another process can be awaited
                 await asyncio.sleep(_POLL_S)
+
+
+def _private_file(path: Path) -> IO[bytes]:
+    """Made anew: one that an older version left may be for others to read."""
+    path.unlink(missing_ok=True)
+    return open(path, "xb", opener=lambda name, flags: os.open(name, flags, 0o600))
 
 
 def _end_of(path: Path) -> str:

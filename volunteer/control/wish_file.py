@@ -9,6 +9,7 @@ import math
 from pathlib import Path
 
 from volunteer.control.lifecycle import Mode, Wish
+from volunteer.control.messages import MAX_SECONDS
 from volunteer.whole_file import write_file
 
 _FILE = "wish.json"
@@ -24,7 +25,7 @@ def load_wish(data_dir: Path) -> Wish:
             found = json.loads(file.read(_MAX_BYTES))
         since_s = float(found["since_s"])
         for_s = None if found.get("for_s") is None else float(found["for_s"])
-        if not math.isfinite(since_s) or (for_s is not None and not 0 <= for_s < math.inf):
+        if not math.isfinite(since_s) or (for_s is not None and not 0 <= for_s <= MAX_SECONDS):
             raise ValueError("a time is no time")
         return Wish(Mode(found["mode"]), since_s, for_s, found.get("finish") is True)
     except FileNotFoundError:

@@ -46,7 +46,7 @@ class EndpointSettings:
     """What they show to be let in: see `load_or_create_key`. None lets in every program of this machine."""
     host: str = "127.0.0.1"
     """A loopback address."""
-    port: int = 8000
+    port: int = 11435
     """0 for any that is free."""
     limits: Limits = field(default_factory=Limits)
 
@@ -85,7 +85,7 @@ class Endpoint:
 
     @property
     def url(self) -> str:
-        """Such as "http://127.0.0.1:8000/v1", while the endpoint is there."""
+        """Such as "http://127.0.0.1:11435/v1", while the endpoint is there."""
         host = self._settings.host
         return f"http://{f'[{host}]' if ':' in host else host}:{self._port}/v1"
 

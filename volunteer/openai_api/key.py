@@ -25,12 +25,19 @@ def load_or_create_key(path: Path) -> str:
     """The key in this file, which is made, for its owner alone, if it is not there.
 
     Raises:
-        ConfigurationError: others can read the file, or there is no key in it.
+        ConfigurationError: others can read the file, there is no key in it, or it can be neither read nor made.
     """
-    with contextlib.suppress(FileNotFoundError):
-        return _load(path)
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            return _load(path)
+        return _make(path)
+    except OSError as error:
+        raise ConfigurationError(f"The API key in {path} cannot be had: {error.strerror}.") from error
+
+
+def _make(path: Path) -> str:
     key = _new_key()
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     beside = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
     descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
@@ -54,7 +61,7 @@ def renew_key(path: Path) -> str:
     """
     key = _new_key()
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_file(path, f"{key}\n".encode("ascii"), is_private=True)
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be written: {error.strerror}.") from error

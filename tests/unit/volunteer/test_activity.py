@@ -292,6 +292,22 @@ def test_a_file_that_cannot_be_used_stops_nothing(tmp_path: Path, harm: Callable
         assert path.read_bytes() == before
 
 
+def test_a_number_that_cannot_be_costs_its_row_alone(tmp_path: Path, file: ActivityFile) -> None:
+    for number in range(4):
+        day = TODAY + datetime.timedelta(days=number)
+        file.add(Sample(time_s=NOON + number), Sums(served_tokens=number + 1), day)
+    for statement in (
+        "UPDATE day SET day = 1099511627776 WHERE served_tokens = 1",
+        "UPDATE day SET day = 'never' WHERE served_tokens = 2",
+        "UPDATE day SET day = 0 WHERE served_tokens = 3",
+        "UPDATE sample SET gpus = '[' WHERE id = 1",
+        "UPDATE sample SET open_sessions = 'many' WHERE id = 2",
+    ):
+        file._connection.execute(statement)
+    assert file.days() == {TODAY + datetime.timedelta(days=3): Sums(served_tokens=4)}
+    assert [sample.time_s - NOON for sample in file.samples(0, math.inf)] == [2, 3]
+
+
 def test_a_write_that_fails_is_told_once_and_is_no_error(file: ActivityFile, caplog: pytest.LogCaptureFixture) -> None:
     file._connection.execute("PRAGMA query_only = ON")
     for _ in range(3):

@@ -19,6 +19,7 @@ import filelock
 import pytest
 
 from volunteer import doctor, hardware
+from volunteer.control.elsewhere import set_elsewhere
 from volunteer.doctor import Check, State, checks, describe, exit_code, make_report, run, to_json, write_report
 from volunteer.errors import ConfigurationError, ExitCode
 from volunteer.hardware import AppleGpu, Disk, Gpu, Hardware, Memory, Processor
@@ -251,6 +252,28 @@ def test_looking_never_keeps_a_worker_from_starting(data_dir: Path) -> None:
         looker.join()
 
 
+@pytest.mark.parametrize(("answers", "state"), [(True, State.GOOD), (False, State.WARN), (None, State.GOOD)])
+def test_a_worker_elsewhere_is_not_told_as_one_of_this_computer(
+    data_dir: Path, answers: bool | None, state: State
+) -> None:
+    set_elsewhere(data_dir, ["ssh", "lab", "volunteer", "bridge"])
+
+    check = finding(data_dir, "worker", worker_answers=None if answers is None else lambda: answers)
+
+    assert check.state is state
+    assert check.text.startswith("The worker is the one behind `ssh lab volunteer bridge`")
+    assert ("does not answer" in check.text) == (answers is False)
+
+
+def test_a_connection_that_makes_no_sense_is_told(data_dir: Path) -> None:
+    (data_dir / "elsewhere.json").write_text("{")
+
+    check = finding(data_dir, "worker", worker_answers=lambda: pytest.fail("whom?"))
+
+    assert check.state is State.BAD
+    assert "run `volunteer connect` anew" in check.text
+
+
 def test_what_a_killed_worker_has_left_is_told(data_dir: Path) -> None:
     (data_dir / "control.json").touch(mode=0o600)
 
@@ -281,6 +304,14 @@ def test_a_network_daemon_that_cannot_be_started_is_told(
 
     assert words in text
     assert (state is State.GOOD) == (words == "can be started")
+
+
+@pytest.mark.parametrize(("system", "state"), [("win32", State.GOOD), ("linux", State.BAD)])
+def test_only_on_windows_a_network_daemon_is_not_missed(
+    monkeypatch: pytest.MonkeyPatch, system: str, state: State
+) -> None:
+    monkeypatch.setattr(sys, "platform", system)
+    assert doctor._daemon(None)[0] is state
 
 
 def test_the_real_network_daemon_is_found_without_loading_its_package() -> None:

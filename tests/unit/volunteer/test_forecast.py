@@ -244,11 +244,15 @@ def test_the_lower_of_share_and_limit_counts() -> None:
         (ServingSettings(num_blocks=40), 40),
         (ServingSettings(num_blocks=400), 70),
         (ServingSettings(blocks="10:22"), 12),
-        (ServingSettings(blocks="60:99"), 10),
     ],
 )
 def test_blocks_that_the_owner_named_are_taken(serving: ServingSettings, count: int) -> None:
     assert forecast(BLOOM, machine(), settings=Settings(serving)).num_blocks == count
+
+
+def test_blocks_that_the_model_does_not_have_are_refused_as_the_worker_does() -> None:
+    found = forecast(BLOOM, machine(), settings=Settings(ServingSettings(blocks="60:99")))
+    assert (found.num_blocks, found.problem) == (0, "You chose blocks 60-98, and this model has 70 blocks.")
 
 
 def test_a_full_disk_is_a_problem() -> None:

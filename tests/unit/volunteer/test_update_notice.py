@@ -351,6 +351,13 @@ def test_the_verb_tells_and_downloads_nothing(
     }
 
 
+def test_a_trial_is_not_remembered(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was tried before it is published may never be, and would be news on that computer for ever."""
+    monkeypatch.setenv("VOLUNTEER_DATA_DIR", str(tmp_path))
+    assert cli.main(verb(server, tmp_path)) == ExitCode.OK
+    assert not list(tmp_path.iterdir())
+
+
 def test_the_verb_says_when_this_is_the_newest(
     server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

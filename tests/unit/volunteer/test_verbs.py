@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from volunteer.control.channel import ControlServer, Peer
 from volunteer.control.lifecycle import Mode, State
-from volunteer.control.messages import Download, Status
+from volunteer.control.messages import AnyCommand, Done, Download, Status
 from volunteer.errors import ConfigurationError
-from volunteer.verbs import describe, duration_in_words, parse_duration
+from volunteer.verbs import change_setting, describe, duration_in_words, parse_duration
 
 NOW = 1_000_000.0
 
@@ -26,6 +29,29 @@ def test_durations_are_read(text: str, seconds: float) -> None:
 def test_what_is_no_duration_is_refused(text: str) -> None:
     with pytest.raises(ConfigurationError, match="is no duration"):
         parse_duration(text)
+
+
+@pytest.mark.parametrize("text", ["9" * 400, "200000d"])
+def test_a_duration_beyond_all_calendars_is_refused(text: str) -> None:
+    with pytest.raises(ConfigurationError, match="longer than can be counted"):
+        parse_duration(text)
+
+
+@pytest.mark.parametrize("name", ["limits.nonsense", "x" * 300])
+def test_a_running_worker_is_not_asked_for_a_setting_that_there_is_not(name: str, tmp_path: Path) -> None:
+    asked: list[AnyCommand] = []
+
+    async def note(peer: Peer, command: AnyCommand) -> Done:
+        asked.append(command)
+        return Done(id=command.id)
+
+    async def change() -> None:
+        async with ControlServer(tmp_path, note):
+            await asyncio.to_thread(change_setting, tmp_path, name, "1", out=print)
+
+    with pytest.raises(ConfigurationError, match="There is no setting"):
+        asyncio.run(change())
+    assert not asked
 
 
 @pytest.mark.parametrize(

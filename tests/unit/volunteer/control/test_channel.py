@@ -233,6 +233,45 @@ def test_bad_commands_are_refused_and_the_connection_goes_on(tmp_path: Path) -> 
     run(test, tmp_path)
 
 
+def test_whoever_waits_for_the_answer_to_a_bad_command_gets_it(tmp_path: Path) -> None:
+    """A window that is newer than the worker asks for what that does not know."""
+
+    class Newer(Command):
+        type: str = "dance"
+
+    async def test(server: ControlServer, folder: Path) -> None:
+        async with ControlClient(folder) as client:
+            with pytest.raises(CommandRefused, match="no message of the control channel"):
+                await client.request(Newer())
+        _, refused = await say(folder, hello(folder), b'{"type": "pause", "id": 7, "for_s": 1e11}\n')
+        assert refused["id"] == 7
+
+    run(test, tmp_path)
+
+
+def test_what_was_asked_is_done_although_the_client_has_left(tmp_path: Path) -> None:
+    async def test() -> None:
+        asked, may_go_on, is_done = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+        async def slow(peer: Peer, command: Command) -> Done:
+            asked.set()
+            await may_go_on.wait()
+            is_done.set()
+            return Done(id=command.id)
+
+        async with asyncio.timeout(10), ControlServer(tmp_path, slow) as server:
+            async with raw(tmp_path) as (reader, writer):
+                writer.write(hello(tmp_path) + encode(Pause(id=1)))
+                await reader.readline()
+                await asked.wait()
+            while server._peers:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+            may_go_on.set()
+            await is_done.wait()
+
+    asyncio.run(test())
+
+
 def test_a_client_that_reads_nothing_is_cut_off_and_holds_nobody_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable
@@ -80,7 +81,7 @@ def test_commands_and_events_pass_in_both_directions(tmp_path: Path) -> None:
             with pytest.raises(channel.CommandRefused, match="Not now"):
                 await client.request(Pause())
             await client.request(Subscribe(topics=Topic(status=True, logs=True)))
-            line = LogLine(number=1, time_s=0.0, level="INFO", logger="volunteer", text="é" * 100_000)
+            line = LogLine(number=1, time_s=0.0, level="INFO", topic="swarm", text="é" * 100_000)
             server.publish(line, lambda topics: topics.logs)
             assert await events.get() == line
 
@@ -171,7 +172,10 @@ def test_a_program_that_says_nothing_is_given_up(tmp_path: Path, monkeypatch: py
     assert time.monotonic() - began < 10  # it was killed and not waited for
 
 
-@pytest.mark.parametrize("content", [b"", b"[]", b'{"command": []}', b'{"command": [1]}', b'{"command": ["a\\nb"]}'])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"[]", b'{"command": []}', b'{"command": [1]}', b'{"command": ["a\\nb"]}', b'{"command": "ssh lab"}'],
+)
 def test_a_damaged_file_starts_no_worker_of_this_computer(tmp_path: Path, content: bytes) -> None:
     (tmp_path / FILE_NAME).write_bytes(content)
     with pytest.raises(ConfigurationError, match="run `volunteer connect` anew"):
@@ -261,6 +265,28 @@ def test_no_worker_is_started_for_a_folder_whose_worker_is_elsewhere(
     for arguments in (["--no-gui"], ["worker"]):
         assert cli.main(arguments) == ExitCode.BAD_CONFIGURATION
         assert "the one behind `ssh lab volunteer bridge`" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [["logs"], ["blocks"], ["points"], ["points", "verify"]])
+def test_what_shows_this_computer_says_so_while_the_worker_is_elsewhere(
+    data_dir: Path, capsys: pytest.CaptureFixture[str], arguments: list[str]
+) -> None:
+    assert cli.main(arguments) == ExitCode.OK
+    assert capsys.readouterr().err == ""
+    set_elsewhere(data_dir, ["ssh", "lab", "volunteer", "bridge"])
+    assert cli.main(arguments) == ExitCode.OK
+    assert capsys.readouterr().err == (
+        "The worker is the one behind `ssh lab volunteer bridge`; what this shows is of this computer alone.\n"
+    )
+
+
+@pytest.mark.parametrize("stream", ["stdin", "stdout"])
+def test_a_bridge_without_another_end_does_not_wait_for_ever(tmp_path: Path, stream: str) -> None:
+    ends = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE} | {stream: subprocess.DEVNULL}
+    with subprocess.Popen(bridge_to(tmp_path), **ends, stderr=subprocess.PIPE, text=True) as process:
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == ExitCode.BAD_CONFIGURATION
+    assert said == "This is for a `volunteer connect` at the other end of a pipe, and there is none.\n"
 
 
 @pytest.mark.parametrize("arguments", [["--no-gui"], ["worker"], ["demo"], ["chat", "Hello"], ["bench"], ["swarm"]])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import stat
 import sys
 import time
 from pathlib import Path
@@ -58,6 +59,21 @@ def test_it_tries_again_and_gives_up(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert [type(each) for each in news[:-1]] == [Running, Waiting] * 4 + [Running]
     delays = [each.delay_s for each in news if isinstance(each, Waiting)]
     assert delays == [0.001, 0.002, 0.004, 0.008]
+
+
+def test_a_program_that_is_not_there_any_more_is_told(tmp_path: Path) -> None:
+    gone = Supervisor([str(tmp_path / "removed")], tmp_path)
+    assert asyncio.run(gone.run()) == Ended("The worker cannot be started: No such file or directory.")
+
+
+def test_what_the_worker_says_is_for_its_owner_alone(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    supervise(folder, "import sys; sys.exit(78)")
+    (folder / "worker-stderr.txt").chmod(0o644)  # as an older version left it
+    supervise(folder, "import sys; print('What.', file=sys.stderr); sys.exit(78)")
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert stat.S_IMODE((folder / "worker-stderr.txt").stat().st_mode) == 0o600
+    assert (folder / "worker-stderr.txt").read_text() == "What.\n"
 
 
 def test_of_many_words_the_last_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

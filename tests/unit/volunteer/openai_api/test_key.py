@@ -60,3 +60,5 @@ def test_a_key_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     (tmp_path / "data").write_text("a file where the folder would be")
     with pytest.raises(ConfigurationError, match="cannot be written"):
         renew_key(tmp_path / "data" / "api.key")
+    with pytest.raises(ConfigurationError, match="cannot be had"):
+        load_or_create_key(tmp_path / "data" / "api.key")
