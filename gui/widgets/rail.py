@@ -33,19 +33,13 @@ from PySide6.QtWidgets import (
 
 from gui import theme
 from gui.icons import icon
-from gui.viewmodels.worker import TrayState, WorkerViewModel
-from gui.widgets.state_dot import DotKind, StateDot
+from gui.viewmodels.worker import WorkerViewModel
+from gui.widgets.plain_tip import plain_tip
+from gui.widgets.state_dot import StateDot, dot_of
 from gui.worker_link import Connection
 
 _ICON_PX = 20
 _LEAST_PX = 148
-_DOTS: dict[TrayState, DotKind] = {
-    TrayState.SERVING: "good",
-    TrayState.DOWNLOADING: "busy",
-    TrayState.BUSY: "busy",
-    TrayState.PAUSED: "paused",
-    TrayState.PROBLEM: "bad",
-}
 
 
 @dataclass(frozen=True)
@@ -111,13 +105,18 @@ class Rail(QWidget):
         QStylePainter(self).drawPrimitive(QStyle.PrimitiveElement.PE_Widget, option)
 
 
+def is_walked_along(widget: QWidget | None) -> bool:
+    """It is a place of the rail to which the keyboard came: the next key may lead on to another place."""
+    return isinstance(widget, _Item) and widget.came_by_keyboard
+
+
 class _Item(QAbstractButton):
     """Marked where one is; its ring is there for whoever came by the keyboard."""
 
     def __init__(self, place: Place, parent: QWidget):
         super().__init__(parent)
         self._icon, self._marked_icon = icon(place.icon, "secondary"), icon(place.icon, "accent")
-        self._came_by_keyboard = False
+        self.came_by_keyboard = False
         self.setText(place.word)
         self.setAccessibleName(place.word)
         self.setCheckable(True)
@@ -142,17 +141,15 @@ class _Item(QAbstractButton):
         return max(_ICON_PX, round(_ICON_PX * theme.text_scale()))
 
     def _font(self, *, is_marked: bool) -> QFont:
-        font = QFont(self.font())
-        font.setWeight(QFont.Weight.DemiBold if is_marked else QFont.Weight.Normal)
-        return font
+        return theme.semibold(self.font(), is_wanted=is_marked)
 
     def focusInEvent(self, event: QFocusEvent) -> None:
         by_keyboard = (Qt.FocusReason.TabFocusReason, Qt.FocusReason.BacktabFocusReason)
-        self._came_by_keyboard = event.reason() in by_keyboard
+        self.came_by_keyboard = event.reason() in by_keyboard
         super().focusInEvent(event)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        self._came_by_keyboard = True
+        self.came_by_keyboard = True
         self.update()
         super().keyPressEvent(event)
 
@@ -165,7 +162,7 @@ class _Item(QAbstractButton):
             painter.setPen(Qt.PenStyle.NoPen)
             painter.setBrush(QColor(colors.sunken))
             painter.drawRoundedRect(around, theme.RADIUS_CONTROL, theme.RADIUS_CONTROL)
-        if self.hasFocus() and self._came_by_keyboard:
+        if self.hasFocus() and self.came_by_keyboard:
             painter.setPen(QPen(QColor(colors.accent), 2))
             painter.setBrush(Qt.BrushStyle.NoBrush)
             painter.drawRoundedRect(around, theme.RADIUS_CONTROL, theme.RADIUS_CONTROL)
@@ -198,7 +195,7 @@ class _Foot(QWidget):
 
     def _show(self) -> None:
         is_off = self._worker.connection in (Connection.OFF, Connection.ENDED)
-        self._dot.show_kind("off" if is_off else _DOTS[self._worker.tray_state])
+        self._dot.show_kind("off" if is_off else dot_of(self._worker.tray_state))
         self._word.setText(self._worker.word)
         self.setAccessibleName(self.tr("State of the worker: {word}").format(word=self._worker.word))
-        self.setToolTip(self._worker.headline)
+        self.setToolTip(plain_tip(self._worker.headline))
