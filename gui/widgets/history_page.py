@@ -6,7 +6,7 @@ import datetime
 
 from PySide6.QtCore import Qt, QTimer
 from PySide6.QtGui import QHideEvent, QResizeEvent, QShowEvent
-from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QTableView, QWidget
+from PySide6.QtWidgets import QAbstractItemView, QTableView, QWidget
 
 from gui import theme
 from gui.viewmodels.days import DaysTable, Measure, Period, bars_of
@@ -17,6 +17,7 @@ from gui.widgets.empty_state import EmptyState
 from gui.widgets.flow_layout import FlowLayout
 from gui.widgets.page import Page
 from gui.widgets.plot_card import PlotCard
+from gui.widgets.row_table import read_by_rows
 from gui.widgets.segments import Segments
 
 _COLUMN_PX = 340
@@ -129,12 +130,14 @@ class DaysCard(Card):
             self._choose_period,
             self,
         )
-        self.actions.addWidget(self.measures)
-        self.actions.addSpacing(theme.S)
-        self.actions.addWidget(self.periods)
+        choices = QWidget(self)
+        row = FlowLayout(choices, spacing=theme.M)
+        row.addWidget(self.measures)
+        row.addWidget(self.periods)
         self.bars = BarPlot(self)
         self._model = DaysTable(self)
         self.table = DaysView(self._model, self.tr("All days"), self)
+        self.body.addWidget(choices)
         self.body.addWidget(self.bars)
         self.body.addSpacing(theme.S)
         self.body.addWidget(self.table)
@@ -175,17 +178,9 @@ class DaysView(QTableView):
         super().__init__(parent)
         self.setModel(model)
         self.setAccessibleName(name)
-        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-        self.setTabKeyNavigation(False)  # Tab leads on through the page, arrows through the table
-        self.setShowGrid(False)
-        self.setCornerButtonEnabled(False)
-        self.setWordWrap(False)
+        read_by_rows(self)
         self.setHorizontalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
-        self.verticalHeader().hide()
-        self.horizontalHeader().setHighlightSections(False)
         self.horizontalHeader().setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        self.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
