@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 
-from PySide6.QtCore import Qt, QTimer
+from PySide6.QtCore import QEvent, Qt, QTimer
 from PySide6.QtGui import QHideEvent, QResizeEvent, QShowEvent
 from PySide6.QtWidgets import QAbstractItemView, QTableView, QWidget
 
@@ -23,6 +23,7 @@ from gui.widgets.segments import Segments
 _COLUMN_PX = 340
 _DAYS_EVERY_MS = 60_000
 _SHOWN_ROWS = 10
+_MEASURED_ROWS = 31
 
 
 class HistoryPage(Page):
@@ -176,23 +177,35 @@ class DaysView(QTableView):
 
     def __init__(self, model: DaysTable, name: str, parent: QWidget) -> None:
         super().__init__(parent)
+        self._wanted: list[int] = []
+        """Widths of the columns that their words need."""
         self.setModel(model)
         self.setAccessibleName(name)
         read_by_rows(self)
         self.setHorizontalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
         self.horizontalHeader().setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        # To look through a year of days for the widest would hold the window up.
+        self.horizontalHeader().setResizeContentsPrecision(_MEASURED_ROWS)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
-        self.fit_columns()
+        self._share_width()
+
+    def changeEvent(self, event: QEvent) -> None:
+        super().changeEvent(event)
+        if event.type() in (QEvent.Type.FontChange, QEvent.Type.StyleChange):
+            self.fit_columns()
 
     def fit_columns(self) -> None:
         header = self.horizontalHeader()
-        wanted = [
+        self._wanted = [
             max(self.sizeHintForColumn(column), header.sectionSizeHint(column)) for column in range(header.count())
         ]
-        spare = max(0, self.viewport().width() - sum(wanted)) // len(wanted)
-        for column, width in enumerate(wanted):
+        self._share_width()
+
+    def _share_width(self) -> None:
+        spare = max(0, self.viewport().width() - sum(self._wanted)) // max(1, len(self._wanted))
+        for column, width in enumerate(self._wanted):
             self.setColumnWidth(column, width + spare)
 
     def fit_height(self, most_rows: int) -> None:
