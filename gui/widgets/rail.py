@@ -105,18 +105,13 @@ class Rail(QWidget):
         QStylePainter(self).drawPrimitive(QStyle.PrimitiveElement.PE_Widget, option)
 
 
-def is_walked_along(widget: QWidget | None) -> bool:
-    """It is a place of the rail to which the keyboard came: the next key may lead on to another place."""
-    return isinstance(widget, _Item) and widget.came_by_keyboard
-
-
 class _Item(QAbstractButton):
     """Marked where one is; its ring is there for whoever came by the keyboard."""
 
     def __init__(self, place: Place, parent: QWidget):
         super().__init__(parent)
         self._icon, self._marked_icon = icon(place.icon, "secondary"), icon(place.icon, "accent")
-        self.came_by_keyboard = False
+        self._came_by_keyboard = False
         self.setText(place.word)
         self.setAccessibleName(place.word)
         self.setCheckable(True)
@@ -145,11 +140,11 @@ class _Item(QAbstractButton):
 
     def focusInEvent(self, event: QFocusEvent) -> None:
         by_keyboard = (Qt.FocusReason.TabFocusReason, Qt.FocusReason.BacktabFocusReason)
-        self.came_by_keyboard = event.reason() in by_keyboard
+        self._came_by_keyboard = event.reason() in by_keyboard
         super().focusInEvent(event)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        self.came_by_keyboard = True
+        self._came_by_keyboard = True
         self.update()
         super().keyPressEvent(event)
 
@@ -162,7 +157,7 @@ class _Item(QAbstractButton):
             painter.setPen(Qt.PenStyle.NoPen)
             painter.setBrush(QColor(colors.sunken))
             painter.drawRoundedRect(around, theme.RADIUS_CONTROL, theme.RADIUS_CONTROL)
-        if self.hasFocus() and self.came_by_keyboard:
+        if self.hasFocus() and self._came_by_keyboard:
             painter.setPen(QPen(QColor(colors.accent), 2))
             painter.setBrush(Qt.BrushStyle.NoBrush)
             painter.drawRoundedRect(around, theme.RADIUS_CONTROL, theme.RADIUS_CONTROL)

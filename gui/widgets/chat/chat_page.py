@@ -7,7 +7,6 @@ from collections.abc import Callable
 from PySide6.QtCore import QEvent, QSize, Qt, QTimer, QUrl, Signal
 from PySide6.QtGui import QDesktopServices, QGuiApplication, QKeySequence, QResizeEvent, QShortcut, QShowEvent
 from PySide6.QtWidgets import (
-    QApplication,
     QFrame,
     QHBoxLayout,
     QLabel,
@@ -33,7 +32,6 @@ from gui.widgets.chat.privacy_notice import PrivacyNotice
 from gui.widgets.chat.side_sheet import SideSheet
 from gui.widgets.chat.upright_line import UprightLine
 from gui.widgets.empty_state import EmptyState
-from gui.widgets.rail import is_walked_along
 
 _PANE_PX, _SHEET_PX = 232, 304
 _BOTH_PX = 1_040
@@ -151,10 +149,9 @@ class ChatPage(QWidget):
             self._share_width()
 
     def showEvent(self, event: QShowEvent) -> None:
-        """Whoever comes here comes to write, unless the keyboard only passes by on its way along the rail."""
+        """Whoever comes here comes to write."""
         super().showEvent(event)
-        if not is_walked_along(QApplication.focusWidget()):
-            self.composer.field.setFocus()
+        self.composer.field.setFocus()
 
     def _share_width(self) -> None:
         """Who is beside whom, and who makes room."""
