@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+
 import pytest
 from PySide6.QtCore import QPoint, Qt
 from PySide6.QtGui import QColor
-from PySide6.QtWidgets import QApplication, QLabel, QStyle, QWidget
+from PySide6.QtWidgets import QApplication, QLabel, QWidget
 from pytestqt.qtbot import QtBot
 
 from gui import theme
@@ -97,25 +99,25 @@ def test_the_knob_of_a_switch_that_is_not_seen_is_in_its_place_at_once(qtbot: Qt
     assert pictures[1].pixelColor(10, middle) == QColor(theme.current().accent)
 
 
-def test_the_knob_moves_unless_the_desktop_asks_for_less(qtbot: QtBot, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Style:
-        """Of a desktop on which things move, and of one on which they do not."""
+@pytest.fixture
+def effects() -> Iterator[Callable[[bool], None]]:
+    """Turns those of the desktop on or off."""
+    before = QApplication.isEffectEnabled(Qt.UIEffect.UI_General)
+    yield lambda are_on: QApplication.setEffectEnabled(Qt.UIEffect.UI_General, are_on)
+    QApplication.setEffectEnabled(Qt.UIEffect.UI_General, before)
 
-        def __init__(self, duration_ms: int):
-            self.duration_ms = duration_ms
 
-        def styleHint(self, hint: QStyle.StyleHint) -> int:
-            assert hint is QStyle.StyleHint.SH_Widget_Animation_Duration
-            return self.duration_ms
-
-    for duration_ms, is_moving in ((200, True), (0, False)):
-        switch = Switch()
-        qtbot.addWidget(switch)
-        switch.show()
-        monkeypatch.setattr(switch, "style", lambda ms=duration_ms: Style(ms), raising=False)
-        switch.click()
-        assert (switch._place < 1.0) is is_moving
-        qtbot.waitUntil(lambda switch=switch: switch._place == 1.0)
+@pytest.mark.parametrize("are_on", [True, False])
+def test_nothing_moves_where_the_desktop_asks_for_less(
+    qtbot: QtBot, effects: Callable[[bool], None], are_on: bool
+) -> None:
+    effects(are_on)
+    switch = Switch()
+    qtbot.addWidget(switch)
+    switch.show()
+    switch.click()
+    assert (switch._place < 1.0) is are_on
+    qtbot.waitUntil(lambda: switch._place == 1.0)
 
 
 @pytest.mark.parametrize("choice", ["light", "dark"])
