@@ -8,9 +8,11 @@ from gui.colors import Theme, mixed
 from volunteer.resource_files import resource
 
 # Sizes of type, as shares of the body text.
-_TITLE, _CARD, _SECONDARY, _BIG = 22 / 13, 15 / 13, 12 / 13, 26 / 13
+_TITLE, _CARD, SECONDARY_SIZE, _BIG = 22 / 13, 15 / 13, 12 / 13, 26 / 13
 
 # A focus ring is two pixels wide where the border at rest is one: the padding gives way, so that nothing moves.
+# Labels show words as they stand: by itself Qt reads as HTML what looks like it, also the name that a stranger gave his
+# server, and with it the files that it names. Tooltips are labels too, and are left out: not all get this in time.
 _SHEET = Template("""
 QWidget { color: $text; }
 QMainWindow, QDialog, QWidget#Page, QWidget#PageBody, QStackedWidget { background: $window; }
@@ -18,6 +20,10 @@ QScrollArea { background: transparent; border: none; }
 QScrollArea:focus { border: none; }
 QToolTip { background: $text; color: $surface; border: none; padding: 4px 8px; }
 
+QLabel { qproperty-textFormat: PlainText; }
+QTipLabel { qproperty-textFormat: AutoText; }
+QLabel[markup="html"] { qproperty-textFormat: RichText; }
+QLabel[markup="markdown"] { qproperty-textFormat: MarkdownText; }
 QLabel[role="title"] { font-size: ${title_pt}pt; font-weight: 600; }
 QLabel[role="card"] { font-size: ${card_pt}pt; font-weight: 600; }
 QLabel[role="secondary"] { font-size: ${secondary_pt}pt; color: $secondary; }
@@ -42,10 +48,9 @@ QPushButton {
 }
 QPushButton:hover { background: $sunken; }
 QPushButton:pressed, QPushButton:checked { background: $pressed; }
+QPushButton:checked { border-color: $accent; }
 QPushButton:focus { border: 2px solid $accent; padding: 5px 12px; }
 QPushButton:disabled { color: $disabled; border-color: $border; }
-QPushButton::menu-indicator { image: url($arrow_down); subcontrol-position: right center; right: 8px; width: 12px; }
-QPushButton[hasMenu="true"] { padding-right: 26px; }
 QPushButton[kind="primary"] { background: $accent; color: $on_accent; border: 1px solid $accent; font-weight: 600; }
 QPushButton[kind="primary"]:hover { background: $accent_hover; border-color: $accent_hover; }
 QPushButton[kind="primary"]:pressed { background: $accent_pressed; border-color: $accent_pressed; }
@@ -65,19 +70,18 @@ QToolButton:hover { background: $sunken; }
 QToolButton:pressed, QToolButton:checked { background: $pressed; }
 QToolButton:focus { border: 2px solid $accent; padding: 4px; }
 QToolButton:disabled { color: $disabled; }
-QToolButton::menu-indicator { image: none; }
 QToolButton[kind="quiet"] { color: $accent; }
 QWidget#Rail { background: $surface; border-right: 1px solid $border; }
 
-QLineEdit, QPlainTextEdit, QTextEdit, QSpinBox, QDoubleSpinBox, QTimeEdit, QComboBox {
+QLineEdit, QPlainTextEdit, QTextEdit, QSpinBox, QDoubleSpinBox, QComboBox {
     background: $surface; color: $text; border: 1px solid $outline; border-radius: 6px; padding: 5px 8px;
-    selection-background-color: $accent; selection-color: $on_accent;
+    placeholder-text-color: $secondary; selection-background-color: $accent; selection-color: $on_accent;
 }
-QLineEdit, QSpinBox, QDoubleSpinBox, QTimeEdit, QComboBox { min-height: 20px; }
-QLineEdit:focus, QPlainTextEdit:focus, QTextEdit:focus, QSpinBox:focus, QDoubleSpinBox:focus, QTimeEdit:focus,
+QLineEdit, QSpinBox, QDoubleSpinBox, QComboBox { min-height: 20px; }
+QLineEdit:focus, QPlainTextEdit:focus, QTextEdit:focus, QSpinBox:focus, QDoubleSpinBox:focus,
 QComboBox:focus { border: 2px solid $accent; padding: 4px 7px; }
 QLineEdit:disabled, QPlainTextEdit:disabled, QTextEdit:disabled, QSpinBox:disabled, QDoubleSpinBox:disabled,
-QTimeEdit:disabled, QComboBox:disabled { color: $disabled; border-color: $border; background: $window; }
+QComboBox:disabled { color: $disabled; border-color: $border; background: $window; }
 QLineEdit[state="bad"] { border-color: $bad; }
 QTextBrowser { border: none; background: transparent; padding: 0; }
 QTextBrowser:focus { border: none; padding: 0; }
@@ -86,23 +90,23 @@ QComboBox::drop-down { border: none; width: 24px; subcontrol-origin: border; sub
 QComboBox::down-arrow { image: url($arrow_down); width: 12px; height: 12px; }
 QComboBox QAbstractItemView { background: $surface; border: 1px solid $outline; padding: 4px; outline: none;
     selection-background-color: $accent; selection-color: $on_accent; }
-QSpinBox, QDoubleSpinBox, QTimeEdit { padding-right: 22px; }
+QSpinBox, QDoubleSpinBox { padding-right: 22px; }
 QAbstractSpinBox > QLineEdit, QComboBox > QLineEdit {
     border: none; background: transparent; padding: 0 0 0 6px; min-height: 0; }
-QSpinBox::up-button, QDoubleSpinBox::up-button, QTimeEdit::up-button {
+QSpinBox::up-button, QDoubleSpinBox::up-button {
     border: none; width: 20px; subcontrol-origin: border; subcontrol-position: top right; }
-QSpinBox::down-button, QDoubleSpinBox::down-button, QTimeEdit::down-button {
+QSpinBox::down-button, QDoubleSpinBox::down-button {
     border: none; width: 20px; subcontrol-origin: border; subcontrol-position: bottom right; }
-QSpinBox::up-arrow, QDoubleSpinBox::up-arrow, QTimeEdit::up-arrow { image: url($arrow_up); width: 10px; height: 10px; }
-QSpinBox::down-arrow, QDoubleSpinBox::down-arrow, QTimeEdit::down-arrow {
+QSpinBox::up-arrow, QDoubleSpinBox::up-arrow { image: url($arrow_up); width: 10px; height: 10px; }
+QSpinBox::down-arrow, QDoubleSpinBox::down-arrow {
     image: url($arrow_down); width: 10px; height: 10px; }
 
 QCheckBox, QRadioButton { spacing: 8px; padding: 3px; border: 2px solid transparent; border-radius: 6px; }
 QCheckBox:focus, QRadioButton:focus { border-color: $accent; }
 QCheckBox:disabled, QRadioButton:disabled { color: $disabled; }
-QCheckBox::indicator, QGroupBox::indicator, QAbstractItemView::indicator {
+QCheckBox::indicator, QAbstractItemView::indicator {
     width: 16px; height: 16px; border: 1px solid $outline; border-radius: 4px; background: $surface; }
-QCheckBox::indicator:checked, QGroupBox::indicator:checked, QAbstractItemView::indicator:checked {
+QCheckBox::indicator:checked, QAbstractItemView::indicator:checked {
     background: $accent; border-color: $accent; image: url($mark); }
 QCheckBox::indicator:disabled { background: $sunken; border-color: $border; }
 QRadioButton::indicator {
@@ -119,13 +123,6 @@ QSlider::sub-page:horizontal:disabled, QSlider::handle:horizontal:disabled { bac
 
 QProgressBar { background: $sunken; border: none; border-radius: 3px; min-height: 6px; max-height: 6px; }
 QProgressBar::chunk { background: $accent; border-radius: 3px; }
-
-QTabWidget::pane { border: none; border-top: 1px solid $border; }
-QTabBar { border: none; }
-QTabBar::tab { padding: 8px 12px; color: $secondary; border: 2px solid transparent; border-radius: 6px; }
-QTabBar::tab:hover { color: $text; background: $sunken; }
-QTabBar::tab:selected { color: $accent; font-weight: 600; }
-QTabBar:focus::tab:selected, QTabBar::tab:focus { border-color: $accent; }
 
 QAbstractItemView { background: $surface; border: 1px solid $border; border-radius: 6px; outline: none;
     selection-background-color: $pressed; selection-color: $text; alternate-background-color: $sunken; }
@@ -160,9 +157,6 @@ QScrollBar::handle:vertical { min-height: 36px; margin: 2px 3px; border: none; b
 QScrollBar::handle:horizontal { min-width: 36px; margin: 3px 2px; border: none; border-radius: 3px; }
 QScrollBar::add-line, QScrollBar::sub-line { width: 0; height: 0; }
 QScrollBar::add-page, QScrollBar::sub-page { background: transparent; }
-QSplitter::handle { background: $border; }
-QSplitter::handle:horizontal { width: 1px; }
-QSplitter::handle:vertical { height: 1px; }
 """)
 
 
@@ -188,7 +182,7 @@ def style_sheet(theme: Theme, body_pt: float) -> str:
         info=theme.info,
         title_pt=f"{body_pt * _TITLE:.2f}",
         card_pt=f"{body_pt * _CARD:.2f}",
-        secondary_pt=f"{body_pt * _SECONDARY:.2f}",
+        secondary_pt=f"{body_pt * SECONDARY_SIZE:.2f}",
         big_pt=f"{body_pt * _BIG:.2f}",
         mark=_url(f"mark-on-{theme.name}"),
         arrow_down=_url("arrow-down"),

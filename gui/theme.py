@@ -14,7 +14,7 @@ from PySide6.QtGui import QColor, QFont, QGuiApplication, QPalette
 from PySide6.QtWidgets import QAbstractButton, QApplication, QLabel, QWidget
 
 from gui.colors import DARK, LIGHT, Theme, contrast, mixed
-from gui.style_sheet import style_sheet
+from gui.style_sheet import SECONDARY_SIZE, style_sheet
 
 __all__ = ["DARK", "LIGHT", "Theme", "contrast", "mixed"]
 
@@ -25,8 +25,9 @@ _LEAST_BODY_PT = 9.75
 """13 px at 96 dpi: what desktops without a choice of their own give (9 pt) is small for sentences."""
 
 Choice = Literal["system", "light", "dark"]
-Role = Literal["title", "card", "body", "secondary", "number", "big"]
+Role = Literal["title", "card", "body", "secondary", "big"]
 Kind = Literal["primary", "plain", "quiet", "danger"]
+Markup = Literal["html", "markdown"]
 
 
 @dataclass
@@ -121,9 +122,30 @@ def palette(theme: Theme) -> QPalette:
     return colors
 
 
+def small(font: QFont) -> QFont:
+    """A copy in the size of secondary text, for what is painted."""
+    copy = QFont(font)
+    copy.setPointSizeF(font.pointSizeF() * SECONDARY_SIZE)
+    return copy
+
+
+def semibold(font: QFont, *, is_wanted: bool = True) -> QFont:
+    """A copy that stands out, or is like all others where that is not wanted."""
+    copy = QFont(font)
+    copy.setWeight(QFont.Weight.DemiBold if is_wanted else QFont.Weight.Normal)
+    return copy
+
+
 def role(label: QLabel, name: Role) -> QLabel:
     """Says what the label is in the page, and returns it."""
     _set_look(label, "role", name)
+    return label
+
+
+def markup(label: QLabel, language: Markup) -> QLabel:
+    """Says that the label's text is markup of our own, and returns it; all other labels show words as they stand."""
+    _set_look(label, "markup", language)
+    label.setTextFormat(Qt.TextFormat.RichText if language == "html" else Qt.TextFormat.MarkdownText)
     return label
 
 

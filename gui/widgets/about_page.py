@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from PySide6.QtCore import QEvent, QRectF, Qt
 from PySide6.QtGui import QPainter, QPaintEvent, QShowEvent
-from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from gui import theme
 from gui.icons import icon
@@ -28,13 +28,13 @@ class AboutPage(ReadingColumn):
     def __init__(self, about: AboutViewModel, parent: QWidget) -> None:
         super().__init__(parent)
         self._about = about
-        self.changelog = self._text()
-        self.changelog.setTextFormat(Qt.TextFormat.MarkdownText)
+        self.changelog = theme.markup(self._text(), "markdown")
         self.own_licence = theme.role(self._text(), "secondary")
         self._parts = QGridLayout()
         self._parts.setHorizontalSpacing(theme.L)
         self._parts.setVerticalSpacing(2)
-        self._parts.setColumnStretch(2, 1)
+        self._parts.setColumnStretch(0, 1)
+        self._parts.setColumnStretch(2, 2)
         self.parts = self._unfolding()
         self._lay_out()
         about.changed.connect(self._show)
@@ -49,10 +49,10 @@ class AboutPage(ReadingColumn):
         column.addLayout(self._head())
         column.addWidget(self._told())
         column.addWidget(self._folder())
-        news = self._card(self.tr("What is new"))
+        news = Card(self.tr("What is new"), self)
         news.body.addWidget(self.changelog)
         column.addWidget(news)
-        licence = self._card(self.tr("Licence"))
+        licence = Card(self.tr("Licence"), self)
         licence.body.addWidget(self.own_licence)
         licence.body.addWidget(self.parts, 0, Qt.AlignmentFlag.AlignLeft)
         licence.body.addLayout(self._parts)
@@ -61,8 +61,7 @@ class AboutPage(ReadingColumn):
     def _head(self) -> QHBoxLayout:
         name = theme.role(QLabel("Petals Volunteer", self), "title")
         version = theme.role(self._text(self.tr("Version {version}").format(version=self._about.version)), "secondary")
-        self.origin = origin = self._text()
-        origin.setTextFormat(Qt.TextFormat.RichText)
+        self.origin = origin = theme.markup(self._text(), "html")
         origin.setOpenExternalLinks(True)
         origin.setTextInteractionFlags(Qt.TextInteractionFlag.TextBrowserInteraction)
         self._show_origin(origin)
@@ -78,7 +77,7 @@ class AboutPage(ReadingColumn):
         return head
 
     def _told(self) -> Card:
-        card = self._card(self.tr("What is sent to whom"))
+        card = Card(self.tr("What is sent to whom"), self)
         card.body.setSpacing(theme.M)
         for each in told():
             pair = QVBoxLayout()
@@ -89,7 +88,7 @@ class AboutPage(ReadingColumn):
         return card
 
     def _folder(self) -> Card:
-        card = self._card(self.tr("Data folder"))
+        card = Card(self.tr("Data folder"), self)
         row = QHBoxLayout()
         row.setSpacing(theme.S)
         row.addWidget(theme.role(self._text(str(self._about.data_folder)), "secondary"), 1)
@@ -103,12 +102,6 @@ class AboutPage(ReadingColumn):
             "Identity, settings, chats, points, blocks and logs are here. Whoever has the folder has all of it."
         )
         card.body.addWidget(self._text(text))
-        return card
-
-    def _card(self, title: str) -> Card:
-        card = Card(title, self)
-        # As high as its texts need at this width: a card is never higher than they would like to be.
-        card.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Preferred)
         return card
 
     def _text(self, text: str = "") -> QLabel:
@@ -154,7 +147,7 @@ class AboutPage(ReadingColumn):
     def _add_part(self, row: int, part: Licence) -> None:
         for column, text in enumerate((part.part, part.version, part.licence)):
             label = theme.role(self._text(text), "body" if not column else "secondary")
-            label.setWordWrap(column == 2)
+            label.setWordWrap(column != 1)
             self._parts.addWidget(label, row, column, Qt.AlignmentFlag.AlignTop)
 
 

@@ -3,22 +3,14 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QWidget
 
 from gui import theme
 from gui.viewmodels.home_words import Amount
 from gui.widgets.card import Card
 
 
-class RowCard(Card):
-    """As high as the highest card of its row."""
-
-    def __init__(self, title: str, parent: QWidget) -> None:
-        super().__init__(title, parent)
-        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Preferred)
-
-
-class AmountCard(RowCard):
+class AmountCard(Card):
     """The number, its unit beside it, and lines below, of which the first counts most."""
 
     def __init__(self, title: str, parent: QWidget) -> None:

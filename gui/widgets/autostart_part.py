@@ -83,8 +83,11 @@ class AutostartPart(QWidget):
         self.plan.hide()
 
     def _ask(self) -> None:
+        """Whoever presses the switch again thinks better of it."""
         state = self._autostart.state
-        if state is not None:
+        if not self.plan.isHidden():
+            self._show()
+        elif state is not None:
             self.plan_text.setPlainText(state.plan)
             self.plan.show()
             self.do.setFocus()

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import Literal
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QToolButton, QWidget
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QWidget
 
 from gui import theme
-from gui.icons import icon
+from gui.widgets.icon_button import IconButton
 from gui.widgets.icon_label import IconLabel
 
 BannerKind = Literal["info", "good", "warn", "bad"]
@@ -27,7 +27,7 @@ class Banner(QFrame):
     def __init__(self, parent: QWidget | None = None):
         super().__init__(parent)
         self.setObjectName("Banner")
-        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Minimum)
         self._on_action: Act | None = None
         self._on_second: Act | None = None
         self._on_close: Act | None = None
@@ -39,11 +39,7 @@ class Banner(QFrame):
         self.action.clicked.connect(lambda: (self._on_action or _nothing)())
         self.second = QPushButton()
         self.second.clicked.connect(lambda: (self._on_second or _nothing)())
-        self.close_button = QToolButton()
-        self.close_button.setIcon(icon("close", "secondary"))
-        self.close_button.setAccessibleName(self.tr("Close this message"))
-        self.close_button.setToolTip(self.tr("Close this message"))
-        self.close_button.clicked.connect(lambda: (self._on_close or _nothing)())
+        self.close_button = IconButton("close", self.tr("Close this message"), lambda: (self._on_close or _nothing)())
         row = QHBoxLayout(self)
         row.setContentsMargins(theme.M, theme.S, theme.M, theme.S)
         row.setSpacing(theme.S)

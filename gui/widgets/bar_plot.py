@@ -12,7 +12,7 @@ from gui import theme
 from gui.axis_words import WriteTicks, numbers
 from gui.viewmodels.days import Bar
 from gui.widgets.plot_scale import value_scale
-from gui.widgets.time_plot import Write, paint_box, paint_focus, paint_value_axis, small_font
+from gui.widgets.time_plot import Write, paint_box, paint_focus, paint_value_axis
 
 _WIDEST_BAR = 40.0
 _SPARE_LABEL_WIDTH = 18.0
@@ -110,7 +110,7 @@ class BarPlot(QWidget):
     # Where things are, and how they look
 
     def _area(self) -> QRectF:
-        metrics = QFontMetricsF(small_font(self))
+        metrics = QFontMetricsF(theme.small(self.font()))
         ticks = max(metrics.horizontalAdvance(label) for label in self._write_ticks(self._scale.ticks))
         left, above, below = ticks + theme.S, metrics.height() / 2 + 1, metrics.height() + theme.S
         return QRectF(left, above, max(1.0, self.width() - left - theme.XS), max(1.0, self.height() - above - below))
@@ -118,7 +118,7 @@ class BarPlot(QWidget):
     def paintEvent(self, event: QPaintEvent) -> None:
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        painter.setFont(small_font(self))
+        painter.setFont(theme.small(self.font()))
         area = self._area()
         paint_value_axis(painter, area, self._scale, self._write_ticks(self._scale.ticks))
         for number in range(len(self._bars)):

@@ -7,7 +7,6 @@ from PySide6.QtGui import QColor, QFontMetricsF, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from gui import theme
-from gui.widgets.time_plot import small_font
 
 _CELL_HEIGHT = 24.0
 _WIDEST_CELL = 28.0
@@ -30,7 +29,7 @@ class BlockStrip(QWidget):
         self.update()
 
     def sizeHint(self) -> QSize:
-        return QSize(320, round(_cell_height() + theme.XS + QFontMetricsF(small_font(self)).height()))
+        return QSize(320, round(_cell_height() + theme.XS + QFontMetricsF(theme.small(self.font())).height()))
 
     def minimumSizeHint(self) -> QSize:
         return QSize(160, self.sizeHint().height())
@@ -40,7 +39,7 @@ class BlockStrip(QWidget):
             return
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        painter.setFont(small_font(self))
+        painter.setFont(theme.small(self.font()))
         for block in range(self._num_blocks):
             self._paint_cell(painter, block)
         self._paint_numbers(painter)

@@ -20,7 +20,8 @@ class Card(QFrame):
     def __init__(self, title: str = "", parent: QWidget | None = None):
         super().__init__(parent)
         self.setObjectName("Card")
-        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
+        # As high as its texts need at its width, and as the highest card of its row.
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Minimum)
         self.title = theme.role(QLabel(title), "card")
         self.title.setWordWrap(True)
         self.actions = QHBoxLayout()

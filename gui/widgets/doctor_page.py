@@ -13,7 +13,6 @@ from PySide6.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QPushButton,
-    QSizePolicy,
     QVBoxLayout,
     QWidget,
 )
@@ -23,6 +22,7 @@ from gui.icons import icon
 from gui.viewmodels.doctor import DoctorViewModel, Finding
 from gui.widgets.banner import Banner
 from gui.widgets.card import Card
+from gui.widgets.flow_layout import FlowLayout
 from gui.widgets.folders import open_folder
 from gui.widgets.icon_label import IconLabel
 from gui.widgets.reading_column import ReadingColumn
@@ -58,8 +58,6 @@ class DoctorPage(ReadingColumn):
         self.banner = Banner(self)
         self.card = Card("", self)
         self.card.body.setSpacing(0)
-        # As high as its texts need at this width: a card is never higher than they would like to be.
-        self.card.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Preferred)
         self._lay_out()
         doctor.changed.connect(self._show)
         self._show()
@@ -77,8 +75,10 @@ class DoctorPage(ReadingColumn):
         head.setSpacing(theme.S)
         head.addWidget(self.icon)
         head.addWidget(self.summary, 1)
-        head.addWidget(self.look)
-        head.addWidget(self.save)
+        actions = QWidget(self)
+        buttons = FlowLayout(actions, spacing=theme.S)
+        buttons.addWidget(self.look)
+        buttons.addWidget(self.save)
         about = theme.role(
             QLabel(
                 self.tr(
@@ -91,6 +91,7 @@ class DoctorPage(ReadingColumn):
         )
         about.setWordWrap(True)
         self.column.addLayout(head)
+        self.column.addWidget(actions)
         self.column.addWidget(self.banner)
         self.column.addWidget(self.card)
         self.column.addWidget(self.asks_hub)

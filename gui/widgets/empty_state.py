@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QEvent, Qt
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from gui import theme
@@ -38,8 +38,7 @@ class EmptyState(QWidget):
         self.text = QLabel(text)
         self.text.setWordWrap(True)
         self.text.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        self.text.setMaximumWidth(_TEXT_PX)
-        self.action = QPushButton(action_text)
+        self.action = QPushButton(action_text, self)  # shown without a parent, it would be a window
         self.action.setVisible(bool(action_text))
         if on_action is not None:
             self.action.clicked.connect(on_action)
@@ -52,6 +51,15 @@ class EmptyState(QWidget):
         column.addLayout(_centred(self.text))
         column.addWidget(self.action, 0, Qt.AlignmentFlag.AlignHCenter)
         column.addStretch(2)
+        self._limit()
+
+    def changeEvent(self, event: QEvent) -> None:
+        super().changeEvent(event)
+        if event.type() is QEvent.Type.FontChange:
+            self._limit()
+
+    def _limit(self) -> None:
+        self.text.setMaximumWidth(round(_TEXT_PX * theme.text_scale()))
 
     def show_words(self, title: str, text: str) -> None:
         self.title.setText(title)

@@ -5,18 +5,17 @@ from __future__ import annotations
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import (
     QGridLayout,
-    QHBoxLayout,
     QLabel,
     QLineEdit,
     QPushButton,
-    QToolButton,
     QVBoxLayout,
     QWidget,
 )
 
 from gui import theme
-from gui.icons import icon
 from gui.viewmodels.endpoint_key import EndpointKeyViewModel
+from gui.widgets.flow_layout import FlowLayout
+from gui.widgets.icon_button import IconButton
 
 _HIDDEN_KEY = "•" * 24
 
@@ -28,14 +27,11 @@ class EndpointKeyPart(QWidget):
         self.address = self._field(self.tr("Address of the endpoint"))
         self.why = QLabel(self)
         self.why.setWordWrap(True)
-        self.copy_address = self._button("copy", self.tr("Copy the address"))
-        self.copy_address.clicked.connect(lambda: QGuiApplication.clipboard().setText(key.address))
+        self.copy_address = IconButton("copy", self.tr("Copy the address"), self._copy_address, self)
         self.key = self._field(self.tr("Key of the endpoint"))
-        self.show_key = self._button("eye", self.tr("Show the key"))
+        self.show_key = IconButton("eye", self.tr("Show the key"), self._show_or_hide_key, self)
         self.show_key.setCheckable(True)
-        self.show_key.clicked.connect(lambda is_shown: key.show() if is_shown else key.hide())
-        self.copy_key = self._button("copy", self.tr("Copy the key"))
-        self.copy_key.clicked.connect(lambda: key.with_key(self._copy))
+        self.copy_key = IconButton("copy", self.tr("Copy the key"), lambda: key.with_key(self._copy), self)
         self.renew = QPushButton(self.tr("New key"), self)
         self.renew.clicked.connect(lambda: self._show_question(True))
         self.said = theme.role(QLabel(self), "secondary")
@@ -51,13 +47,6 @@ class EndpointKeyPart(QWidget):
         line.setAccessibleName(name)
         return line
 
-    def _button(self, name: str, words: str) -> QToolButton:
-        button = QToolButton(self)
-        button.setIcon(icon(name, "secondary"))
-        button.setToolTip(words)
-        button.setAccessibleName(words)
-        return button
-
     def _question(self) -> QWidget:
         question = QWidget(self)
         text = QLabel(
@@ -69,12 +58,15 @@ class EndpointKeyPart(QWidget):
         self.confirm = QPushButton(self.tr("Make a new key"), question)
         theme.kind(self.confirm, "danger")
         self.confirm.clicked.connect(self._renew)
-        row = QHBoxLayout(question)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.setSpacing(theme.S)
-        row.addWidget(text, 1)
+        answers = QWidget(question)
+        row = FlowLayout(answers, spacing=theme.S)
         row.addWidget(self.keep)
         row.addWidget(self.confirm)
+        column = QVBoxLayout(question)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(theme.S)
+        column.addWidget(text)
+        column.addWidget(answers)
         question.hide()
         return question
 
@@ -124,6 +116,15 @@ class EndpointKeyPart(QWidget):
     def _renew(self) -> None:
         self._show_question(False)
         self._key.renew()
+
+    def _show_or_hide_key(self) -> None:
+        if self.show_key.isChecked():
+            self._key.show()
+        else:
+            self._key.hide()
+
+    def _copy_address(self) -> None:
+        QGuiApplication.clipboard().setText(self._key.address)
 
     def _copy(self, key: str) -> None:
         QGuiApplication.clipboard().setText(key)

@@ -26,6 +26,7 @@ from gui.viewmodels.first_run_choice import LEAST_SHARE, SHARE_STEP, Way
 from gui.viewmodels.first_run_words import Device, Option, Row
 from gui.widgets.card import Card
 from gui.widgets.icon_label import IconLabel
+from gui.widgets.plain_tip import plain_tip
 
 _ICON_PX = 20
 
@@ -165,7 +166,7 @@ class ModelRow(QWidget):
         self.button.setEnabled(not option.problem or is_chosen)
         self.button.setAccessibleDescription(f"{option.verdict}. {option.about}")
         self.verdict.setText(option.verdict)
-        self.verdict.setToolTip(option.problem)
+        self.verdict.setToolTip(plain_tip(option.problem))
         self.about.setText(option.about)
         self.about.setVisible(is_chosen)
 

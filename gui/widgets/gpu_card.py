@@ -8,12 +8,12 @@ from PySide6.QtWidgets import QHBoxLayout, QLabel, QWidget
 from gui import theme, words
 from gui.viewmodels.home_words import GpuFacts, memory_meter
 from gui.viewmodels.machine import MachineReading
-from gui.widgets.amount_card import RowCard
+from gui.widgets.card import Card
 from gui.widgets.icon_label import IconLabel
 from gui.widgets.meter_bar import MeterBar
 
 
-class GpuCard(RowCard):
+class GpuCard(Card):
     def __init__(self, parent: QWidget) -> None:
         super().__init__("", parent)
         self.facts = QLabel(self)
@@ -37,7 +37,7 @@ class GpuCard(RowCard):
         self.problem.show_problem(gpu.problem)
 
 
-class ComputerCard(RowCard):
+class ComputerCard(Card):
     """Of a machine that computes on its processor."""
 
     def __init__(self, parent: QWidget) -> None:

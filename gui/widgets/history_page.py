@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import datetime
 
-from PySide6.QtCore import Qt, QTimer
+from PySide6.QtCore import QEvent, Qt, QTimer
 from PySide6.QtGui import QHideEvent, QResizeEvent, QShowEvent
-from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QTableView, QWidget
+from PySide6.QtWidgets import QAbstractItemView, QTableView, QWidget
 
 from gui import theme
 from gui.viewmodels.days import DaysTable, Measure, Period, bars_of
@@ -17,11 +17,13 @@ from gui.widgets.empty_state import EmptyState
 from gui.widgets.flow_layout import FlowLayout
 from gui.widgets.page import Page
 from gui.widgets.plot_card import PlotCard
+from gui.widgets.row_table import read_by_rows
 from gui.widgets.segments import Segments
 
 _COLUMN_PX = 340
 _DAYS_EVERY_MS = 60_000
 _SHOWN_ROWS = 10
+_MEASURED_ROWS = 31
 
 
 class HistoryPage(Page):
@@ -129,12 +131,14 @@ class DaysCard(Card):
             self._choose_period,
             self,
         )
-        self.actions.addWidget(self.measures)
-        self.actions.addSpacing(theme.S)
-        self.actions.addWidget(self.periods)
+        choices = QWidget(self)
+        row = FlowLayout(choices, spacing=theme.M)
+        row.addWidget(self.measures)
+        row.addWidget(self.periods)
         self.bars = BarPlot(self)
         self._model = DaysTable(self)
         self.table = DaysView(self._model, self.tr("All days"), self)
+        self.body.addWidget(choices)
         self.body.addWidget(self.bars)
         self.body.addSpacing(theme.S)
         self.body.addWidget(self.table)
@@ -173,31 +177,35 @@ class DaysView(QTableView):
 
     def __init__(self, model: DaysTable, name: str, parent: QWidget) -> None:
         super().__init__(parent)
+        self._wanted: list[int] = []
+        """Widths of the columns that their words need."""
         self.setModel(model)
         self.setAccessibleName(name)
-        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-        self.setTabKeyNavigation(False)  # Tab leads on through the page, arrows through the table
-        self.setShowGrid(False)
-        self.setCornerButtonEnabled(False)
-        self.setWordWrap(False)
+        read_by_rows(self)
         self.setHorizontalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
-        self.verticalHeader().hide()
-        self.horizontalHeader().setHighlightSections(False)
         self.horizontalHeader().setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        self.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
+        # To look through a year of days for the widest would hold the window up.
+        self.horizontalHeader().setResizeContentsPrecision(_MEASURED_ROWS)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
-        self.fit_columns()
+        self._share_width()
+
+    def changeEvent(self, event: QEvent) -> None:
+        super().changeEvent(event)
+        if event.type() in (QEvent.Type.FontChange, QEvent.Type.StyleChange):
+            self.fit_columns()
 
     def fit_columns(self) -> None:
         header = self.horizontalHeader()
-        wanted = [
+        self._wanted = [
             max(self.sizeHintForColumn(column), header.sectionSizeHint(column)) for column in range(header.count())
         ]
-        spare = max(0, self.viewport().width() - sum(wanted)) // len(wanted)
-        for column, width in enumerate(wanted):
+        self._share_width()
+
+    def _share_width(self) -> None:
+        spare = max(0, self.viewport().width() - sum(self._wanted)) // max(1, len(self._wanted))
+        for column, width in enumerate(self._wanted):
             self.setColumnWidth(column, width + spare)
 
     def fit_height(self, most_rows: int) -> None:

@@ -8,12 +8,12 @@ from functools import partial
 
 from PySide6.QtCore import QSize, Qt
 from PySide6.QtGui import QPainter, QPaintEvent
-from PySide6.QtWidgets import QHBoxLayout, QLineEdit, QMenu, QPushButton, QSizePolicy, QToolButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QLineEdit, QMenu, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from gui import theme
-from gui.icons import icon
 from gui.viewmodels.setting_forms import FieldForm
 from gui.viewmodels.settings_form import SettingsFormViewModel
+from gui.widgets.icon_button import IconButton
 from gui.widgets.setting_control import SettingControl
 
 _PROGRAMS = "limits.exclusive_programs"
@@ -98,12 +98,7 @@ class ListControl(SettingControl):
 class _Item(QWidget):
     def __init__(self, text: str, remove: Callable[[str], None], parent: QWidget) -> None:
         super().__init__(parent)
-        words = self.tr("Remove {item}").format(item=text)
-        button = QToolButton(self)
-        button.setIcon(icon("close", "secondary"))
-        button.setToolTip(words)
-        button.setAccessibleName(words)
-        button.clicked.connect(lambda: remove(text))
+        button = IconButton("close", self.tr("Remove {item}").format(item=text), lambda: remove(text), self)
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(theme.S)

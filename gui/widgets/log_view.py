@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 from PySide6.QtCore import QEvent, QItemSelection, QSize, Qt, Signal
-from PySide6.QtGui import QColor, QFont, QFontMetrics, QGuiApplication, QKeyEvent, QKeySequence, QPainter, QPaintEvent
+from PySide6.QtGui import (
+    QColor,
+    QFontMetrics,
+    QGuiApplication,
+    QKeyEvent,
+    QKeySequence,
+    QPainter,
+    QPaintEvent,
+    QResizeEvent,
+    QWheelEvent,
+)
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QCheckBox,
@@ -19,6 +29,7 @@ from gui import theme
 from gui.viewmodels.log_table import ENTRY_ROLE, Level, LogColumn, LogEntry, as_text
 from gui.viewmodels.logs import LogsViewModel
 from gui.viewmodels.server_table import AnyIndex
+from gui.widgets.row_table import read_by_rows
 
 _ROW_PADDING = 8
 _TEXT_INSET = theme.S + 3
@@ -47,19 +58,11 @@ class LogView(QTableView):
         self.setModel(logs.table)
         self.setItemDelegate(_Levels(self))
         self.setAccessibleName(self.tr("Log"))
-        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        self.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
-        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        read_by_rows(self)
+        self.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)  # several lines are copied together
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.setShowGrid(False)
-        self.setWordWrap(False)
-        self.setTabKeyNavigation(False)
-        self.verticalHeader().hide()
-        self.verticalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
         header = self.horizontalHeader()
-        header.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
         header.setSectionResizeMode(LogColumn.TEXT, QHeaderView.ResizeMode.Stretch)
-        header.setHighlightSections(False)
         header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
         logs.changed.connect(self._keep_up)
         follow.toggled.connect(self._keep_up)
@@ -115,8 +118,8 @@ class LogView(QTableView):
             self._follow.setChecked(False)  # what is read stays in sight
         self.chosen.emit(self._logs.table.entry(rows[0].row()) if len(rows) == 1 else None)
 
-    def wheelEvent(self, event: object) -> None:
-        super().wheelEvent(event)  # type: ignore[arg-type]
+    def wheelEvent(self, event: QWheelEvent) -> None:
+        super().wheelEvent(event)
         self._note_scrolling()
 
     def changeEvent(self, event: QEvent) -> None:
@@ -124,9 +127,9 @@ class LogView(QTableView):
         if event.type() in (QEvent.Type.FontChange, QEvent.Type.StyleChange):
             self._measure()
 
-    def resizeEvent(self, event: object) -> None:
+    def resizeEvent(self, event: QResizeEvent) -> None:
         self._measure()
-        super().resizeEvent(event)  # type: ignore[arg-type]
+        super().resizeEvent(event)
         self._keep_up()
 
     def _note_scrolling(self) -> None:
@@ -145,7 +148,7 @@ class LogView(QTableView):
             LogColumn.LEVEL: max((level.in_words for level in Level), key=len),
             LogColumn.TOPIC: _TOPIC_SAMPLE,
         }
-        boldest = QFontMetrics(_bold(self.font()))
+        boldest = QFontMetrics(theme.semibold(self.font()))
         for column, sample in samples.items():
             self.setColumnWidth(column, boldest.horizontalAdvance(sample) + _CELL_PADDING)
         taken = sum(self.columnWidth(column) for column in samples)
@@ -173,14 +176,8 @@ class _Levels(QStyledItemDelegate):
         item.widget.style().drawControl(QStyle.ControlElement.CE_ItemViewItem, item, painter, item.widget)
         now = theme.current()
         painter.save()
-        painter.setFont(_bold(item.font))
+        painter.setFont(theme.semibold(item.font))
         painter.setPen(QColor(now.bad if entry.level is Level.FAILURE else now.warn))
         room = item.rect.adjusted(_TEXT_INSET, 0, 0, 0)
         painter.drawText(room, Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter, text)
         painter.restore()
-
-
-def _bold(font: QFont) -> QFont:
-    bold = QFont(font)
-    bold.setWeight(QFont.Weight.DemiBold)
-    return bold

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from PySide6.QtCore import QRectF, QSize, Qt
 from PySide6.QtGui import QColor, QPainter, QPaintEvent
-from PySide6.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QWidget
 
 from gui import theme, words
 from gui.axis_words import WriteTicks, numbers, rates, with_unit
@@ -26,8 +26,6 @@ class PlotCard(Card):
 
     def __init__(self, quantity: Quantity, parent: QWidget) -> None:
         super().__init__("", parent)
-        # The cards of a row are as high as the highest of them, which has a legend.
-        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Preferred)
         self.quantity = quantity
         self._write, write_ticks = writers(quantity)
         self._now = theme.role(QLabel(), "body")

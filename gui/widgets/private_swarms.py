@@ -13,6 +13,7 @@ from gui.viewmodels.private_swarms import PrivateSwarm, PrivateSwarmsViewModel
 from gui.widgets.banner import Banner
 from gui.widgets.card import Card
 from gui.widgets.empty_state import EmptyState
+from gui.widgets.flow_layout import FlowLayout
 from gui.widgets.invitation_card import InvitationCard
 from gui.widgets.state_dot import StateDot
 from gui.widgets.swarm_forms import CreateForm, JoinForm
@@ -139,9 +140,7 @@ class SwarmCard(Card):
 
     def _make_buttons(self) -> QWidget:
         row = QWidget(self)
-        layout = QHBoxLayout(row)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(theme.S)
+        layout = FlowLayout(row, spacing=theme.S)
         name = self._swarm.name
         self.invite = QPushButton(self.tr("Invite"), row)
         self.invite.clicked.connect(lambda: self._swarms.invite(name))
@@ -158,8 +157,6 @@ class SwarmCard(Card):
             is_usable = not self._swarm.problem or button is self.leave
             button.setVisible(is_usable)
             layout.addWidget(button)
-            if button is self.serve:
-                layout.addStretch(1)
         theme.kind(self.rekey, "quiet")
         theme.kind(self.leave, "quiet")
         return row

@@ -33,19 +33,13 @@ from PySide6.QtWidgets import (
 
 from gui import theme
 from gui.icons import icon
-from gui.viewmodels.worker import TrayState, WorkerViewModel
-from gui.widgets.state_dot import DotKind, StateDot
+from gui.viewmodels.worker import WorkerViewModel
+from gui.widgets.plain_tip import plain_tip
+from gui.widgets.state_dot import StateDot, dot_of
 from gui.worker_link import Connection
 
 _ICON_PX = 20
 _LEAST_PX = 148
-_DOTS: dict[TrayState, DotKind] = {
-    TrayState.SERVING: "good",
-    TrayState.DOWNLOADING: "busy",
-    TrayState.BUSY: "busy",
-    TrayState.PAUSED: "paused",
-    TrayState.PROBLEM: "bad",
-}
 
 
 @dataclass(frozen=True)
@@ -142,9 +136,7 @@ class _Item(QAbstractButton):
         return max(_ICON_PX, round(_ICON_PX * theme.text_scale()))
 
     def _font(self, *, is_marked: bool) -> QFont:
-        font = QFont(self.font())
-        font.setWeight(QFont.Weight.DemiBold if is_marked else QFont.Weight.Normal)
-        return font
+        return theme.semibold(self.font(), is_wanted=is_marked)
 
     def focusInEvent(self, event: QFocusEvent) -> None:
         by_keyboard = (Qt.FocusReason.TabFocusReason, Qt.FocusReason.BacktabFocusReason)
@@ -198,7 +190,7 @@ class _Foot(QWidget):
 
     def _show(self) -> None:
         is_off = self._worker.connection in (Connection.OFF, Connection.ENDED)
-        self._dot.show_kind("off" if is_off else _DOTS[self._worker.tray_state])
+        self._dot.show_kind("off" if is_off else dot_of(self._worker.tray_state))
         self._word.setText(self._worker.word)
         self.setAccessibleName(self.tr("State of the worker: {word}").format(word=self._worker.word))
-        self.setToolTip(self._worker.headline)
+        self.setToolTip(plain_tip(self._worker.headline))

@@ -12,16 +12,17 @@ from PySide6.QtGui import (
     QEnterEvent,
     QFocusEvent,
     QFontMetricsF,
+    QKeyEvent,
     QMouseEvent,
     QPainter,
     QPaintEvent,
     QPen,
+    QWheelEvent,
 )
 from PySide6.QtWidgets import QAbstractSlider, QSizePolicy, QWidget
 
 from gui import theme
 from gui.viewmodels.block_coverage import Level, block_in_words, level_of
-from gui.widgets.time_plot import small_font
 
 _LEAST_BAR_HEIGHT = 40
 _MOST_SHOWN = 4
@@ -97,7 +98,7 @@ class ReplicaStrip(QAbstractSlider):
 
     @property
     def _metrics(self) -> QFontMetricsF:
-        return QFontMetricsF(small_font(self))
+        return QFontMetricsF(theme.small(self.font()))
 
     @property
     def _area(self) -> tuple[float, float]:
@@ -105,11 +106,14 @@ class ReplicaStrip(QAbstractSlider):
 
     # Keys and pointer
 
-    def keyPressEvent(self, event: object) -> None:
-        if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter, Qt.Key.Key_Space) and self._counts:  # type: ignore[attr-defined]
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter, Qt.Key.Key_Space) and self._counts:
             self.chosen.emit(self.value())
             return
-        super().keyPressEvent(event)  # type: ignore[arg-type]
+        super().keyPressEvent(event)
+
+    def wheelEvent(self, event: QWheelEvent) -> None:
+        event.ignore()  # the page is scrolled
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
         block = self.block_at(event.position().x())
@@ -158,7 +162,7 @@ class ReplicaStrip(QAbstractSlider):
             return
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        painter.setFont(small_font(self))
+        painter.setFont(theme.small(self.font()))
         for block, count in enumerate(self._counts):
             self._paint_block(painter, block, count)
         self._paint_axis(painter)
@@ -209,7 +213,8 @@ class ReplicaStrip(QAbstractSlider):
         metrics, (left, width) = self._metrics, self._area
         last = len(self._counts) - 1
         widest = metrics.horizontalAdvance(str(last)) + theme.M
-        step = next(step for step in (1, 2, 5, 10, 20, 50, 100, 1000, 10_000) if width / (last + 1) * step >= widest)
+        steps = (step for step in (1, 2, 5, 10, 20, 50, 100, 1000, 10_000) if width / (last + 1) * step >= widest)
+        step = next(steps, last + 1)
         painter.setPen(QColor(theme.current().secondary))
         baseline = self._bar_height + 2 * _CURSOR_GAP + theme.XS + metrics.ascent()
         for block in [*(tick for tick in range(0, last, step) if last - tick >= step * 0.6), last]:

@@ -19,7 +19,6 @@ from PySide6.QtWidgets import (
 
 from gui import theme
 from gui.viewmodels.week_table import ON_ROLE, Cell, WeekTable
-from gui.widgets.time_plot import small_font
 from volunteer.hours import DAYS, HOURS_A_DAY
 
 _ROW_PADDING = 10
@@ -164,13 +163,13 @@ class _HourHeader(QHeaderView):
         self.setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
 
     def sizeHint(self) -> QSize:
-        return QSize(super().sizeHint().width(), QFontMetrics(small_font(self)).height() + theme.XS)
+        return QSize(super().sizeHint().width(), QFontMetrics(theme.small(self.font())).height() + theme.XS)
 
     def paintSection(self, painter: QPainter, rect: QRect, logicalIndex: int) -> None:
         if logicalIndex % _LABELLED_HOURS:
             return
         painter.save()
-        painter.setFont(small_font(self))
+        painter.setFont(theme.small(self.font()))
         painter.setPen(QColor(theme.current().secondary))
         room = QRect(rect.left() + 1, rect.top(), rect.width() * _LABELLED_HOURS, rect.height())
         flags = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter

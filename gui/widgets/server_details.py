@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QGuiApplication
-from PySide6.QtWidgets import QHBoxLayout, QLabel, QToolButton, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QWidget
 
 from gui import theme
-from gui.icons import icon
 from gui.viewmodels.server_table import Server
 from gui.viewmodels.swarm import SwarmViewModel
 from gui.widgets.card import Card
+from gui.widgets.icon_button import IconButton
 
 
 class ServerDetails(Card):
@@ -21,10 +21,8 @@ class ServerDetails(Card):
         self._swarm = swarm
         self.facts = self._selectable("body")
         self.peer = self._selectable("secondary")
-        self.copy = self._button("copy", self.tr("Copy the peer id"))
-        self.copy.clicked.connect(self._copy)
-        self.close_details = self._button("close", self.tr("Close the details"))
-        self.close_details.clicked.connect(lambda: swarm.select(None))
+        self.copy = IconButton("copy", self.tr("Copy the peer id"), self._copy, self)
+        self.close_details = IconButton("close", self.tr("Close the details"), lambda: swarm.select(None), self)
         self.actions.addWidget(self.close_details)
         row = QHBoxLayout()
         row.setSpacing(theme.XS)
@@ -42,13 +40,6 @@ class ServerDetails(Card):
         label.setWordWrap(True)
         label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         return label
-
-    def _button(self, name: str, words: str) -> QToolButton:
-        button = QToolButton(self)
-        button.setIcon(icon(name, "secondary"))
-        button.setToolTip(words)
-        button.setAccessibleName(words)
-        return button
 
     def _show(self) -> None:
         server = self._swarm.selected_server

@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
-from PySide6.QtCore import QItemSelection, QModelIndex, QPersistentModelIndex, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QBrush, QColor, QFont, QFontMetrics, QFontMetricsF, QKeyEvent, QPainter, QPen, QResizeEvent
+from PySide6.QtCore import QEvent, QItemSelection, QModelIndex, QPersistentModelIndex, QRectF, QSize, Qt, Signal
+from PySide6.QtGui import (
+    QBrush,
+    QColor,
+    QContextMenuEvent,
+    QFontMetrics,
+    QFontMetricsF,
+    QHelpEvent,
+    QKeyEvent,
+    QPainter,
+    QPen,
+    QResizeEvent,
+)
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QHeaderView,
+    QMenu,
     QStyledItemDelegate,
     QStyleOptionViewItem,
     QTableView,
+    QToolTip,
     QWidget,
 )
 
@@ -26,7 +40,9 @@ from gui.viewmodels.server_table import (
     ways_in_words,
 )
 from gui.viewmodels.swarm import SwarmViewModel
-from gui.widgets.time_plot import small_font
+from gui.widgets.plain_tip import plain_tip
+from gui.widgets.quiet_scroll_bar import QuietScrollBar
+from gui.widgets.row_table import read_by_rows
 
 _BAR_HEIGHT = 12
 _WEAK_ALPHA = 0.12
@@ -56,20 +72,12 @@ class ServerView(QTableView):
         self.setItemDelegate(_OwnFirst(self))
         self.setItemDelegateForColumn(Column.MAP, self._bars)
         self.setAccessibleName(self.tr("Servers"))
-        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        read_by_rows(self)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setVerticalScrollBar(QuietScrollBar(self))
         self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOn)  # the strip above stands still
-        self.setShowGrid(False)
-        self.setWordWrap(False)
-        self.setTabKeyNavigation(False)
-        self.verticalHeader().hide()
-        self.verticalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
         header = self.horizontalHeader()
-        header.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
         header.setSectionResizeMode(Column.MAP, QHeaderView.ResizeMode.Stretch)
-        header.setHighlightSections(False)
         header.setSectionsClickable(True)
         header.setSortIndicatorShown(True)
         header.sectionClicked.connect(self._order_by)
@@ -92,8 +100,8 @@ class ServerView(QTableView):
     def sizeHint(self) -> QSize:
         return self.minimumSizeHint()
 
-    def changeEvent(self, event: object) -> None:
-        super().changeEvent(event)  # type: ignore[arg-type]
+    def changeEvent(self, event: QEvent) -> None:
+        super().changeEvent(event)
         self._measure()
 
     def resizeEvent(self, event: QResizeEvent) -> None:
@@ -106,6 +114,17 @@ class ServerView(QTableView):
             self.clearSelection()
             return
         super().keyPressEvent(event)
+
+    def contextMenuEvent(self, event: QContextMenuEvent) -> None:
+        """The order of the rows, for whoever has no mouse for the titles: the menu key opens it."""
+        menu = QMenu(self)
+        menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        for column in Column:
+            title = str(self.model().headerData(column, Qt.Orientation.Horizontal))
+            action = menu.addAction(title, partial(self._order_by, column))
+            action.setCheckable(True)
+            action.setChecked(column is self._swarm.order[0])
+        menu.popup(event.globalPos())
 
     def selectionChanged(self, selected: QItemSelection, deselected: QItemSelection) -> None:
         super().selectionChanged(selected, deselected)
@@ -137,7 +156,7 @@ class ServerView(QTableView):
 
     def _measure(self) -> None:
         """Columns as wide as their usual text; the least important ones go where the bars would have no room."""
-        metrics, boldest = self.fontMetrics(), QFontMetrics(_bold(self.font()))
+        metrics, boldest = self.fontMetrics(), QFontMetrics(theme.semibold(self.font()))
         self.verticalHeader().setDefaultSectionSize(metrics.height() + _ROW_PADDING)
         ways = [*ways_in_words().values(), *states_in_words().values()]
         samples = {
@@ -160,20 +179,23 @@ class ServerView(QTableView):
         self.track_moved.emit(float(left), float(max(1, self.columnWidth(Column.MAP) - 2 * theme.S)))
 
 
-def _bold(font: QFont) -> QFont:
-    bold = QFont(font)
-    bold.setWeight(QFont.Weight.DemiBold)
-    return bold
-
-
 class _OwnFirst(QStyledItemDelegate):
     """The own row is found by its weight, too."""
+
+    def helpEvent(
+        self, event: QHelpEvent, view: QAbstractItemView, option: QStyleOptionViewItem, index: AnyIndex
+    ) -> bool:
+        if event.type() is not QEvent.Type.ToolTip:
+            return super().helpEvent(event, view, option, index)
+        text = index.data(Qt.ItemDataRole.ToolTipRole) if index.isValid() else ""
+        QToolTip.showText(event.globalPos(), plain_tip(text or ""), view)
+        return True
 
     def initStyleOption(self, option: QStyleOptionViewItem, index: AnyIndex) -> None:
         super().initStyleOption(option, index)
         server = index.data(SERVER_ROLE)
         if isinstance(server, Server) and server.is_own:
-            option.font = _bold(option.font)
+            option.font = theme.semibold(option.font)
 
 
 class _Bars(_OwnFirst):
@@ -197,7 +219,7 @@ class _Bars(_OwnFirst):
         track = QRectF(option.rect).adjusted(theme.S, 0, -theme.S, 0)
         painter.save()
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        painter.setFont(small_font(self._view))
+        painter.setFont(theme.small(self._view.font()))
         painter.setPen(Qt.PenStyle.NoPen)
         self._paint_weak(painter, track)
         self._paint_span(painter, track, server)

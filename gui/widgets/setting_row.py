@@ -54,6 +54,8 @@ class SettingRow(QWidget):
         button.setIcon(icon("undo", "secondary"))
         button.setAccessibleName(self.tr("Back to the default: {setting}").format(setting=self.form.label))
         button.clicked.connect(lambda: self._settings.reset(self.form.name))
+        # A click takes the keyboard, too: a field that had it then hands on what was typed before, and not afterwards.
+        button.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         policy = button.sizePolicy()
         policy.setRetainSizeWhenHidden(True)  # what is beside it stays where it is
         button.setSizePolicy(policy)

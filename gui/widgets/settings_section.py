@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from PySide6.QtWidgets import QFrame, QLabel, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QLabel, QVBoxLayout, QWidget
 
 from gui import theme
 from gui.viewmodels.setting_forms import GroupForm, SectionForm
@@ -51,8 +51,6 @@ class SettingsSection(QWidget):
 class _GroupCard(Card):
     def __init__(self, form: GroupForm, settings: SettingsFormViewModel, extras: ExtraParts, parent: QWidget) -> None:
         super().__init__(form.title, parent)
-        # As high as its texts need at this width: a card is never higher than they would like to be.
-        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Preferred)
         self.body.setSpacing(0)
         self.rows: dict[str, SettingRow] = {}
         self._lines: list[tuple[QFrame, str]] = []

@@ -12,17 +12,10 @@ from gui.viewmodels.worker import TrayState
 from gui.widgets.card import Card
 from gui.widgets.deed_buttons import DeedRow
 from gui.widgets.icon_label import IconLabel
-from gui.widgets.state_dot import DotKind, StateDot
+from gui.widgets.state_dot import StateDot, dot_of
 
 _DOT_PX = 16
 _STEPS = 1000
-_DOTS: dict[TrayState, DotKind] = {
-    TrayState.SERVING: "good",
-    TrayState.DOWNLOADING: "busy",
-    TrayState.BUSY: "busy",
-    TrayState.PAUSED: "paused",
-    TrayState.PROBLEM: "bad",
-}
 
 
 class StateCard(Card):
@@ -61,7 +54,7 @@ class StateCard(Card):
 
     def show_state(self) -> None:
         home = self._home
-        self._dot.show_kind("off" if home.is_off else _DOTS[home.tray_state])
+        self._dot.show_kind("off" if home.is_off else dot_of(home.tray_state))
         # Beside the middle of the first line, however large text is.
         above = (self.headline.fontMetrics().height() - _DOT_PX) // 2
         self._beside.setContentsMargins(0, max(0, above), 0, 0)

@@ -9,10 +9,22 @@ from PySide6.QtGui import QColor, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QWidget
 
 from gui import theme
+from gui.viewmodels.worker import TrayState
 
 DotKind = Literal["good", "busy", "paused", "bad", "off"]
 _COLORS = {"good": "good", "busy": "info", "paused": "warn", "bad": "bad", "off": "secondary"}
 _SIDE_PX = 12
+_KINDS: dict[TrayState, DotKind] = {
+    TrayState.SERVING: "good",
+    TrayState.DOWNLOADING: "busy",
+    TrayState.BUSY: "busy",
+    TrayState.PAUSED: "paused",
+    TrayState.PROBLEM: "bad",
+}
+
+
+def dot_of(state: TrayState) -> DotKind:
+    return _KINDS[state]
 
 
 class StateDot(QWidget):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from PySide6.QtCore import QEasingCurve, QPointF, QRectF, QSize, Qt, QVariantAnimation
 from PySide6.QtGui import QColor, QPainter, QPaintEvent, QPen
-from PySide6.QtWidgets import QCheckBox, QStyle, QWidget
+from PySide6.QtWidgets import QApplication, QCheckBox, QWidget
 
 from gui import theme
 
@@ -76,8 +76,9 @@ class Switch(QCheckBox):
 
     def _move_knob(self, is_on: bool) -> None:
         target = 1.0 if is_on else 0.0
-        # What is not seen does not move, and nothing does where the desktop asks for less motion.
-        if not self.isVisible() or not self.style().styleHint(QStyle.StyleHint.SH_Widget_Animation_Duration):
+        # What is not seen does not move, and nothing does unless the desktop has its effects on: what the style says of
+        # motion is yes everywhere. Where a desktop does not tell, still is the better guess.
+        if not self.isVisible() or not QApplication.isEffectEnabled(Qt.UIEffect.UI_General):
             self._slide.stop()
             self._place_knob(target)
             return

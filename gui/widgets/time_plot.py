@@ -12,7 +12,6 @@ from PySide6.QtGui import (
     QColor,
     QEnterEvent,
     QFocusEvent,
-    QFont,
     QFontMetricsF,
     QKeyEvent,
     QMouseEvent,
@@ -57,13 +56,6 @@ def plot_colors() -> tuple[str, ...]:
     """Of the first curve, the second, and so on; a plot with several names them beside their colours."""
     now = theme.current()
     return (now.accent, now.info, now.good, now.warn)
-
-
-def small_font(widget: QWidget) -> QFont:
-    """Of ticks and read-outs."""
-    font = QFont(widget.font())
-    font.setPointSizeF(font.pointSizeF() * 12 / 13)
-    return font
 
 
 class TimePlot(QWidget):
@@ -225,7 +217,7 @@ class TimePlot(QWidget):
 
     def _area(self) -> QRectF:
         """Where the curves are, without ticks and times."""
-        metrics = QFontMetricsF(small_font(self))
+        metrics = QFontMetricsF(theme.small(self.font()))
         ticks = max(metrics.horizontalAdvance(label) for label in self._write_ticks(self._scale.ticks))
         left, below = ticks + theme.S, metrics.height() + theme.S
         # Half a line above the highest tick, so that its label is not cut off.
@@ -275,7 +267,7 @@ class TimePlot(QWidget):
     def paintEvent(self, event: QPaintEvent) -> None:
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        painter.setFont(small_font(self))
+        painter.setFont(theme.small(self.font()))
         area = self._area()
         self._paint_axes(painter, area)
         self._paint_curves(painter, area)

@@ -65,7 +65,8 @@ class Tray(QObject):
         return action
 
     def _activated(self, how: QSystemTrayIcon.ActivationReason) -> None:
-        if how in (QSystemTrayIcon.ActivationReason.Trigger, QSystemTrayIcon.ActivationReason.DoubleClick):
+        # A double click is a Trigger, and then a DoubleClick: taken twice, it would show the window and hide it again.
+        if how is QSystemTrayIcon.ActivationReason.Trigger:
             self.open_wanted.emit()
 
     def _show(self) -> None:

@@ -16,6 +16,7 @@ from gui import theme
 from gui.widgets.chat.chat_page import ChatPage
 from gui.widgets.chat.route_strip import RouteStrip
 from gui.widgets.first_run import FirstRun
+from gui.widgets.server_view import ServerView
 from gui.widgets.settings_page import SettingsPage
 from gui.widgets.swarm_page import SwarmPage
 
@@ -203,7 +204,15 @@ def every_page(player: Player) -> Steps:
             player.go(page)
             yield from _settled()
             player.picture(f"{page}-{theme_name}")
+        player.go("chat")
+        player.all_of(ChatPage)[0].head.sheet.click()
+        yield from _settled()
+        player.picture(f"chat-options-{theme_name}")
+        player.all_of(ChatPage)[0].sheet.close_button.click()
         player.go("swarm")
+        player.all_of(ServerView)[0].selectRow(0)
+        yield from _settled()
+        player.picture(f"swarm-details-{theme_name}")
         player.all_of(SwarmPage)[0].parts.buttons["private"].click()
         yield from _settled()
         player.picture(f"private-swarms-{theme_name}")

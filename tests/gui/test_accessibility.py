@@ -1,13 +1,11 @@
-"""Every control of every page has a name for whoever does not see it, and can be reached by keyboard."""
+"""Every control of every page, in every state, has a name for whoever does not see it, and is reached by keyboard."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-
 import pytest
-from fake_link import FakeLink
-from PySide6.QtCore import QSettings, Qt
+from PySide6.QtCore import Qt
 from PySide6.QtGui import QAccessible
+from PySide6.QtTest import QTest
 from PySide6.QtWidgets import (
     QAbstractButton,
     QAbstractItemView,
@@ -15,39 +13,39 @@ from PySide6.QtWidgets import (
     QAbstractSlider,
     QAbstractSpinBox,
     QApplication,
-    QCheckBox,
     QComboBox,
     QHeaderView,
     QLabel,
     QLineEdit,
-    QRadioButton,
+    QMessageBox,
+    QPlainTextEdit,
+    QPushButton,
     QScrollArea,
     QScrollBar,
-    QTabBar,
+    QVBoxLayout,
     QWidget,
 )
 from pytestqt.qtbot import QtBot
 
-from gui.main_window import MainWindow, PagesView
+from gui.widgets.block_strip import BlockStrip
+from gui.widgets.chat.chat_page import ChatPage
+from gui.widgets.chat.route_strip import RouteStrip
 from gui.widgets.close_question import CloseQuestion
 from gui.widgets.goodbye import Goodbye
-from gui.widgets.settings_page import SettingsPage
-from gui.widgets.swarm_page import SwarmPage
-from gui.widgets.worker_banner import WorkerBanner
+from gui.widgets.sparkline import Sparkline
 from gui.worker_link import Connection
-from gui.workspace import Workspace
-from volunteer.control.lifecycle import Mode, State
-from volunteer.control.messages import (
-    ChatEvent,
-    Download,
-    GpuReading,
-    LogLine,
-    Points,
-    Sample,
-    SwarmChanged,
-    SwarmServer,
+from tests.gui.every_state import (
+    PAGES,
+    Stage,
+    first_run,
+    first_run_states,
+    settle,
+    stage,
+    states,
+    talk,
+    wait_until_active,
 )
-from volunteer.settings import AppSettings, Settings
+from tests.gui.fake_link import FakeLink
 
 CONTROLS = (
     QAbstractButton,
@@ -57,94 +55,30 @@ CONTROLS = (
     QAbstractSpinBox,
     QComboBox,
     QLineEdit,
-    QTabBar,
 )
-PAGES = ("home", "chat", "swarm", "history", "settings")
+PICTURES = (BlockStrip, RouteStrip, Sparkline)
+"""They tell something, and no key leads to them."""
+MOST_STOPS = 300
+MOST_LINKS = 20
+"""Of one text: Tab goes from one to the next in it."""
 
 
-def serving(link: FakeLink) -> None:
-    gpu = GpuReading(
-        name="NVIDIA RTX 3060", free_bytes=3 * 2**30, total_bytes=12 * 2**30, temperature_c=61, power_w=118.0
-    )
-    link.say(
-        blocks=(12, 16),
-        blocks_reason="because nobody else serves blocks 12-15",
-        peer_id="Qm1",
-        reach="relayed",
-        advice="Others reach this computer directly.",
-        cannot_tell=("which programs run",),
-        gpus=(gpu,),
-        points=Points(today=1240.0),
-        endpoint="http://127.0.0.1:11435/v1",
-    )
-    link.swarm_changed.emit(
-        SwarmChanged(
-            num_blocks=70,
-            servers=(SwarmServer(peer_id="Qm1", start=12, end=16, state="online", throughput=41.0, public_name="me"),),
-        )
-    )
-    for number in range(3):
-        link.sampled.emit(Sample(time_s=10.0 * number))
-    link.logged.emit([LogLine(number=1, level="INFO", topic="worker", text="Serving.")])
-
-
-def paused(link: FakeLink) -> None:
-    link.say(state=State.PAUSED, reason="Paused by you", mode=Mode.NEVER)
-
-
-def downloading(link: FakeLink) -> None:
-    download = Download(done_bytes=10**9, total_bytes=3 * 10**9, bytes_per_s=4e6, eta_s=500.0)
-    link.say(state=State.DOWNLOADING, blocks=(12, 16), download=download)
-
-
-def failed(link: FakeLink) -> None:
-    link.say(state=State.FAILED, reason="The disk is full.")
-
-
-def gave_up(link: FakeLink) -> None:
-    link.become(Connection.GAVE_UP, "The worker failed 5 times in a row.")
-
-
-def crashed(link: FakeLink) -> None:
-    serving(link)
-    link.become(Connection.RESTARTING, "The worker ended with signal 9.", 2.0)
-    link.become(Connection.CONNECTED)
-
-
-STATES: tuple[Callable[[FakeLink], None], ...] = (serving, paused, downloading, failed, gave_up, crashed)
-
-
-@pytest.fixture
-def window(qtbot: QtBot, link: FakeLink) -> Iterator[MainWindow]:
-    memory = QSettings(str(link.data_dir / "window.ini"), QSettings.Format.IniFormat)
-    made = MainWindow(memory)
-    workspace = Workspace(link, Settings(app=AppSettings(consented=True)), link)  # type: ignore[arg-type]
-    made.show_view(PagesView(workspace.entries(), workspace.worker, [WorkerBanner(workspace.worker)]))
-    made.show()
-    made.activateWindow()
-    qtbot.waitUntil(made.isActiveWindow)
-    yield made
-    made.let_go()
-    made.close()
-    made.deleteLater()
-
-
-def shown(window: MainWindow, key: str) -> None:
-    view = window.view
-    assert isinstance(view, PagesView)
-    view.show_page(key)
-    QApplication.processEvents()
-
-
-def controls(root: QWidget) -> list[QWidget]:
-    """Everything that is seen and can be operated or read with the keyboard."""
+def seen(root: QWidget) -> list[QWidget]:
+    """What has to have a name: all that is seen and can be operated, read with the keyboard, or looked at."""
     return [
         widget
         for widget in root.findChildren(QWidget)
         if widget.isVisibleTo(root)
-        and (isinstance(widget, CONTROLS) or widget.focusPolicy() != Qt.FocusPolicy.NoFocus)
+        and not is_read_out(widget)
+        and (isinstance(widget, CONTROLS + PICTURES) or widget.focusPolicy() != Qt.FocusPolicy.NoFocus)
         and not is_part_of_a_control(widget)
     ]
+
+
+def is_read_out(widget: QWidget) -> bool:
+    """A label, which can be marked with the mouse; one with links is a control."""
+    links = Qt.TextInteractionFlag.LinksAccessibleByMouse
+    return isinstance(widget, QLabel) and not widget.textInteractionFlags() & links
 
 
 def is_part_of_a_control(widget: QWidget) -> bool:
@@ -152,7 +86,7 @@ def is_part_of_a_control(widget: QWidget) -> bool:
     if isinstance(widget, QScrollBar | QHeaderView) or widget.objectName().startswith("qt_"):
         return True
     parent = widget.parentWidget()
-    if isinstance(parent, QAbstractSpinBox | QComboBox | QTabBar | QLineEdit):
+    if isinstance(parent, QAbstractSpinBox | QComboBox | QLineEdit):
         return True
     # A scroll area that only frames a page has no words of its own.
     return isinstance(widget, QScrollArea) and widget.focusPolicy() == Qt.FocusPolicy.NoFocus
@@ -173,120 +107,150 @@ def describe(widget: QWidget) -> str:
     return f"{type(widget).__name__}({text!r}) in {' in '.join(chain)}"
 
 
-def tab_stops(root: QWidget) -> set[QWidget]:
-    """What the tab key comes to, from the first widget round to it again."""
-    stops: set[QWidget] = set()
-    widget = root.nextInFocusChain()
-    while widget is not None and widget is not root:
-        if widget.focusPolicy() & Qt.FocusPolicy.TabFocus and widget.isEnabled() and widget.isVisibleTo(root):
-            stops.add(widget)
-        widget = widget.nextInFocusChain()
-    return stops
+def walked(root: QWidget) -> set[QWidget]:
+    """What Tab comes to, pressed until it is where it was at first."""
+    first = now = _after_tab(root)
+    stops = [first]
+    presses = 0
+    for _ in range(MOST_STOPS):
+        before, now = now, _after_tab(root)
+        presses = presses + 1 if now is before else 0
+        if now is first and now is not before:
+            return set(stops)
+        if presses > MOST_LINKS:
+            break
+        stops.append(now)
+    if len(_tab_stops(root)) == 1:
+        return set(stops)
+    raise AssertionError(f"Tab does not lead out of {[describe(stop) for stop in stops]}")
 
 
-def can_be_reached(widget: QWidget, stops: set[QWidget]) -> bool:
-    if widget in stops or not widget.isEnabled():
+def _after_tab(root: QWidget) -> QWidget:
+    QTest.keyClick(QApplication.focusWidget() or root, Qt.Key.Key_Tab)
+    focus = QApplication.focusWidget()
+    assert focus is not None, "nothing has the keyboard"
+    return focus
+
+
+def _tab_stops(root: QWidget) -> list[QWidget]:
+    """What says of itself that Tab comes to it."""
+    return [
+        widget
+        for widget in root.findChildren(QWidget)
+        if widget.focusPolicy() & Qt.FocusPolicy.TabFocus and widget.isEnabled() and widget.isVisibleTo(root)
+    ]
+
+
+def is_reached(widget: QWidget, stops: set[QWidget]) -> bool:
+    if widget in stops or not widget.isEnabled() or isinstance(widget, PICTURES):
         return True
-    if isinstance(widget, QLabel) and not widget.textInteractionFlags() & Qt.TextInteractionFlag.LinksAccessibleByMouse:
-        return True  # it can be marked with the mouse, and is read out as it stands
-    proxy = widget.focusProxy()
-    if proxy is not None and proxy in stops:
-        return True
-    if isinstance(widget, QRadioButton | QCheckBox | QAbstractButton) and widget.group() is not None:
+    if isinstance(widget, QAbstractButton) and widget.group() is not None:
         return any(button in stops for button in widget.group().buttons())  # the arrow keys go on from there
     # What only shows something and is scrolled by the page around it needs no keys of its own.
-    return isinstance(widget, QAbstractScrollArea) and widget.focusPolicy() == Qt.FocusPolicy.NoFocus
+    return isinstance(widget, QAbstractScrollArea) and not widget.focusPolicy() & Qt.FocusPolicy.TabFocus
 
 
-@pytest.mark.parametrize("key", PAGES)
-def test_every_control_of_a_page_has_a_name_and_is_reached_by_keyboard(
-    window: MainWindow, link: FakeLink, key: str
-) -> None:
-    shown(window, key)
-    nameless, out_of_reach = [], []
-    for state in STATES:
-        state(link)
-        QApplication.processEvents()
-        found = controls(window)
-        stops = tab_stops(window)
-        nameless += [f"{state.__name__}: {describe(each)}" for each in found if not name_of(each).strip()]
-        out_of_reach += [f"{state.__name__}: {describe(each)}" for each in found if not can_be_reached(each, stops)]
-        link.become(Connection.CONNECTED)
-    assert (nameless, out_of_reach) == ([], [])
+def faults(root: QWidget, state: str) -> list[str]:
+    """What has no name, and what no key leads to."""
+    found = seen(root)
+    assert found, state
+    stops = walked(root)
+    nameless = [f"{state}: {describe(each)} has no name" for each in found if not name_of(each).strip()]
+    return nameless + [f"{state}: no key to {describe(each)}" for each in found if not is_reached(each, stops)]
 
 
-def test_every_part_of_the_settings_too(window: MainWindow, link: FakeLink) -> None:
-    shown(window, "settings")
-    serving(link)
-    view = window.view
-    assert isinstance(view, PagesView)
-    page = view.page("settings")
-    assert isinstance(page, SettingsPage)
-    assert page.list.count() > 8
-    nameless, out_of_reach = [], []
-    for row in range(page.list.count()):
-        page.list.setCurrentRow(row)
-        QApplication.processEvents()
-        found, stops = controls(window), tab_stops(window)
-        part = page.list.item(row).text()
-        nameless += [f"{part}: {describe(each)}" for each in found if not name_of(each).strip()]
-        out_of_reach += [f"{part}: {describe(each)}" for each in found if not can_be_reached(each, stops)]
-    assert (nameless, out_of_reach) == ([], [])
+@pytest.mark.parametrize("page", PAGES)
+def test_every_control_of_a_page_has_a_name_and_is_reached_by_keyboard(link: FakeLink, page: str) -> None:
+    found = []
+    with stage(link) as on:
+        for state, tell in states(page):
+            tell(on)
+            found += faults(on.window, state)
+    assert not found, "\n".join(found)
 
 
-def test_private_swarms_too(window: MainWindow, link: FakeLink) -> None:
-    shown(window, "swarm")
-    serving(link)
-    view = window.view
-    assert isinstance(view, PagesView)
-    page = view.page("swarm")
-    assert isinstance(page, SwarmPage)
-    page.show_part("private")
-    QApplication.processEvents()
-    found, stops = controls(window), tab_stops(window)
-    assert [describe(each) for each in found if not name_of(each).strip()] == []
-    assert [describe(each) for each in found if not can_be_reached(each, stops)] == []
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_opens_no_window_beside_the_one_that_it_is_in(link: FakeLink, page: str) -> None:
+    with stage(link) as on:
+        shown: list[str] = []
+        on.watch_windows(shown.append)
+        for state, tell in states(page):
+            tell(on)
+            assert shown == [], state
 
 
-@pytest.mark.parametrize("dialog", ["close", "goodbye"])
-def test_dialogs_too(qtbot: QtBot, window: MainWindow, dialog: str) -> None:
-    made = CloseQuestion(window) if dialog == "close" else Goodbye()
-    qtbot.addWidget(made)
-    made.show()
-    found = controls(made)
-    assert found
-    assert [describe(widget) for widget in found if not name_of(widget).strip()] == []
-    stops = tab_stops(made)
-    assert all(can_be_reached(widget, stops) for widget in found)
+def test_in_a_small_window_too(link: FakeLink) -> None:
+    """But for what stands under messages: Tab goes through those in sight, and these change as it goes."""
+    found = []
+    with stage(link, 720, 480) as on:
+        for page in ("chat", "settings"):
+            for state, tell in states(page):
+                tell(on)
+                found += [fault for fault in faults(on.window, state) if "in MessageList" not in fault]
+    assert not found, "\n".join(found)
 
 
-def test_the_first_run_on_each_of_its_pages(qtbot: QtBot, link: FakeLink) -> None:
-    link.connection = Connection.OFF
-    workspace = Workspace(link, Settings(), link)  # type: ignore[arg-type]
-    first_run = workspace.first_run()
-    qtbot.addWidget(first_run)
-    first_run.resize(960, 640)
-    first_run.show()
-    nameless, out_of_reach = [], []
-    for page in range(first_run.pages.count()):
-        first_run.pages.setCurrentIndex(page)
-        QApplication.processEvents()
-        found = controls(first_run)
-        stops = tab_stops(first_run)
-        nameless += [describe(each) for each in found if not name_of(each).strip()]
-        out_of_reach += [describe(each) for each in found if not can_be_reached(each, stops)]
-    assert (nameless, out_of_reach) == ([], [])
+def test_a_keyboard_that_is_caught_is_noticed(qtbot: QtBot) -> None:
+    """The test of the tests: a field that keeps Tab for itself, and a button without a word."""
+    root = QWidget()
+    qtbot.addWidget(root)
+    column = QVBoxLayout(root)
+    for widget in (QPushButton(), QPlainTextEdit(), QPushButton("Next")):
+        column.addWidget(widget)
+    root.show()
+    root.activateWindow()
+    wait_until_active(root)
+    with pytest.raises(AssertionError, match=r"Tab does not lead out of .*QPlainTextEdit"):
+        walked(root)
+    root.findChildren(QPlainTextEdit)[0].setTabChangesFocus(True)
+    assert [fault.split(" in ")[0] for fault in faults(root, "now")] == [
+        "now: QPushButton('')",
+        "now: QPlainTextEdit('')",
+    ]
 
 
-def test_a_chat_that_is_being_answered(window: MainWindow, link: FakeLink) -> None:
-    shown(window, "chat")
-    serving(link)
-    conversation = {"id": 1, "title": "Sky", "model": "bloom", "system_prompt": "", "sampling": {}, "created": 1.0}
-    link.chat_happened.emit(
-        ChatEvent(
-            event="conversation_changed",
-            data={"conversation_id": 1, "conversation": {**conversation, "updated": 2.0}},
-        )
-    )
-    QApplication.processEvents()
-    assert [describe(widget) for widget in controls(window) if not name_of(widget).strip()] == []
+def test_the_keyboard_goes_along_the_rail_without_being_caught(link: FakeLink) -> None:
+    with stage(link) as on:
+        on.show("home")
+        on.view.rail.focus()
+        went = []
+        for _ in PAGES[1:]:
+            focus = QApplication.focusWidget()
+            assert focus is not None
+            QTest.keyClick(focus, Qt.Key.Key_Down)
+            settle()
+            went.append(getattr(QApplication.focusWidget(), "text", str)())
+    assert went == ["Chat", "Swarm", "History", "Settings"]
+
+
+@pytest.mark.parametrize("dialog", ["close", "goodbye", "delete"])
+def test_dialogs_too(qtbot: QtBot, link: FakeLink, dialog: str) -> None:
+    with stage(link) as on:
+        if dialog == "delete":
+            made: QWidget = _question_whether_to_delete(on)
+        else:
+            made = CloseQuestion(on.window) if dialog == "close" else Goodbye()
+            qtbot.addWidget(made)
+        made.show()
+        made.activateWindow()
+        wait_until_active(made)
+        assert faults(made, dialog) == []
+
+
+def _question_whether_to_delete(on: Stage) -> QWidget:
+    on.show("chat")
+    on.link.become(Connection.CONNECTED)
+    talk(on)
+    page = on.one(ChatPage)
+    page.pane.ask_to_delete()
+    question = page.findChild(QMessageBox)
+    assert question is not None
+    return question
+
+
+def test_the_first_run_on_each_of_its_pages(link: FakeLink) -> None:
+    found = []
+    with first_run(link) as page:
+        for state in first_run_states(page):
+            found += faults(page, state)
+    assert not found, "\n".join(found)

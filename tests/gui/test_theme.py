@@ -3,6 +3,7 @@ from __future__ import annotations
 import itertools
 
 import pytest
+from PySide6.QtCore import Qt
 from PySide6.QtGui import QColor
 from PySide6.QtWidgets import QApplication, QLabel, QPushButton
 from pytestqt.qtbot import QtBot
@@ -77,3 +78,21 @@ def test_a_kind_that_is_set_later_is_seen(qtbot: QtBot) -> None:
     button.show()
     theme.kind(button, "primary")
     assert button.palette().buttonText().color() == QColor(LIGHT.on_accent)
+
+
+def test_labels_show_words_as_they_stand(qtbot: QtBot) -> None:
+    """A stranger's words among them: what looks like HTML would be drawn as such, and files be read for it."""
+    label = QLabel()
+    qtbot.addWidget(label)
+    label.setText("<b>Anna</b><img src='nowhere.png'>")
+    label.show()
+    assert label.textFormat() is Qt.TextFormat.PlainText
+
+
+def test_markup_of_our_own_is_read_as_such(qtbot: QtBot) -> None:
+    html, markdown = theme.markup(QLabel("<b>one</b>"), "html"), theme.markup(QLabel("**one**"), "markdown")
+    for label in (html, markdown):
+        qtbot.addWidget(label)
+        label.show()
+    assert html.textFormat() is Qt.TextFormat.RichText
+    assert markdown.textFormat() is Qt.TextFormat.MarkdownText

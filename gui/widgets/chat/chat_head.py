@@ -10,7 +10,7 @@ from PySide6.QtWidgets import QHBoxLayout, QLabel, QMenu, QSizePolicy, QWidget
 
 from gui import theme
 from gui.viewmodels.chat import ChatViewModel
-from gui.widgets.chat.icon_button import IconButton
+from gui.widgets.icon_button import IconButton
 
 _ICON_PX = 18
 

@@ -4,9 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from PySide6.QtCore import QSize, Qt, QTimer, QUrl, Signal
+from PySide6.QtCore import QEvent, QSize, Qt, QTimer, QUrl, Signal
 from PySide6.QtGui import QDesktopServices, QGuiApplication, QKeySequence, QResizeEvent, QShortcut, QShowEvent
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QLayout, QScrollArea, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import (
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QLayout,
+    QMenu,
+    QScrollArea,
+    QStackedWidget,
+    QVBoxLayout,
+    QWidget,
+)
 
 from gui import theme
 from gui.viewmodels.chat import ChatViewModel, Page
@@ -48,7 +58,7 @@ class ChatPage(QWidget):
         self.pane = ConversationPane(conversations)
         self.pane.chosen.connect(self._open)
         self.pane.new_wanted.connect(self.new)
-        self.head = ChatHead(chat, self.pane.menu)
+        self.head = ChatHead(chat, self._menu)
         self.head.pane_wanted.connect(self._toggle_pane)
         self.head.sheet_wanted.connect(self._toggle_sheet)
         self.messages = MessageList(chat)
@@ -68,10 +78,10 @@ class ChatPage(QWidget):
         self.swarm.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self.swarm.setWordWrap(True)
         self.sheet = SideSheet(chat)
+        self.composer.sending.connect(self.sheet.keep)
         self.sheet.closed.connect(self._toggle_sheet)
         self.sheet.model_wanted.connect(self.model_wanted)
         self.sheet.hide()
-        self.setFocusProxy(self.composer.field)
         self._lay_out()
         self._add_shortcuts()
         chat.changed.connect(self._show)
@@ -80,6 +90,7 @@ class ChatPage(QWidget):
 
     def new(self) -> None:
         """An empty chat, ready to be typed in."""
+        self.sheet.keep()
         self._chat.new()
         self._leave_pane()
         self.composer.field.setFocus()
@@ -95,16 +106,15 @@ class ChatPage(QWidget):
         bottom.setSpacing(theme.S)
         for widget in (self.connection, self.problem, self.notice, self.composer, self.swarm):
             bottom.addWidget(widget)
-        column = QWidget()
-        column.setMaximumWidth(round(COLUMN_PX * max(1.0, theme.text_scale())) + 2 * theme.M)
-        column.setLayout(bottom)
+        self._bottom = QWidget()
+        self._bottom.setLayout(bottom)
         bottom.setContentsMargins(theme.M, theme.S, theme.M, theme.S)
         across = QHBoxLayout()
         # The column of the messages is narrower by their scroll bar.
         bar_px = self.messages.verticalScrollBar().sizeHint().width()
         across.setContentsMargins(theme.M, 0, theme.M + bar_px, 0)
         across.addStretch(1)
-        across.addWidget(column, 1000)
+        across.addWidget(self._bottom, 1000)
         across.addStretch(1)
         self.main = QWidget()
         inside = QVBoxLayout(self.main)
@@ -133,6 +143,11 @@ class ChatPage(QWidget):
         super().resizeEvent(event)
         self._share_width()
 
+    def changeEvent(self, event: QEvent) -> None:
+        super().changeEvent(event)
+        if event.type() is QEvent.Type.FontChange:
+            self._share_width()
+
     def showEvent(self, event: QShowEvent) -> None:
         """Whoever comes here comes to write."""
         super().showEvent(event)
@@ -141,6 +156,7 @@ class ChatPage(QWidget):
     def _share_width(self) -> None:
         """Who is beside whom, and who makes room."""
         scale = max(1.0, theme.text_scale())
+        self._bottom.setMaximumWidth(round(COLUMN_PX * scale) + 2 * theme.M)
         width = self.width() / scale
         is_sheet = not self.sheet.isHidden()
         has_room = width >= (_BOTH_PX if is_sheet else _PANE_BESIDE_PX)
@@ -238,7 +254,13 @@ class ChatPage(QWidget):
 
     # Showing
 
+    def _menu(self, parent: QWidget) -> QMenu:
+        """For the chat that is open, wherever the keyboard has gone in the list since."""
+        self.pane.show_current(self._chat.talk.id)
+        return self.pane.menu(parent)
+
     def _open(self, conversation_id: int, message_id: int | None) -> None:
+        self.sheet.keep()
         self._chat.open(conversation_id, message_id)
         self._leave_pane()
 

@@ -23,6 +23,9 @@ _RADIUS = 14
 
 
 class Composer(QWidget):
+    sending = Signal()
+    """A question is about to be handed in: by what it is to be answered must be known before."""
+
     def __init__(self, chat: ChatViewModel, parent: QWidget | None = None):
         super().__init__(parent)
         self._chat = chat
@@ -59,6 +62,7 @@ class Composer(QWidget):
         self._show()
 
     def submit(self) -> None:
+        self.sending.emit()
         self._chat.send(self.field.toPlainText())
 
     def put(self, text: str) -> None:

@@ -12,7 +12,6 @@ from PySide6.QtWidgets import QLineEdit, QStyle, QStyledItemDelegate, QStyleOpti
 from gui import theme, words
 from gui.viewmodels.conversations import ConversationList, Entry
 
-_SECOND_SHARE = 12 / 13
 _PAD, _GAP = theme.S, 2
 _MARKED_TINT = 0.14
 _WEEK = 7
@@ -25,7 +24,7 @@ translate = QCoreApplication.translate
 
 class ConversationLines(QStyledItemDelegate):
     def sizeHint(self, option: QStyleOptionViewItem, index: Index) -> QSize:
-        first, second = QFontMetrics(option.font), QFontMetrics(_second_font(option.font))
+        first, second = QFontMetrics(option.font), QFontMetrics(theme.small(option.font))
         lines = _EXCERPT_LINES if _entry(index).excerpt else 1
         return QSize(0, first.height() + lines * second.height() + _GAP + 2 * _PAD + 2)
 
@@ -59,14 +58,13 @@ class ConversationLines(QStyledItemDelegate):
         is_marked: bool,
     ) -> None:
         colors = theme.current()
-        font = QFont(option.font)
-        font.setWeight(QFont.Weight.DemiBold if is_marked else QFont.Weight.Normal)
+        font = theme.semibold(option.font, is_wanted=is_marked)
         metrics = QFontMetrics(font)
         painter.setFont(font)
         painter.setPen(QColor(colors.text))
         title = metrics.elidedText(str(index.data()), Qt.TextElideMode.ElideRight, room.width())
         painter.drawText(room, Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft, title)
-        painter.setFont(_second_font(option.font))
+        painter.setFont(theme.small(option.font))
         painter.setPen(QColor(colors.secondary))
         below = room.adjusted(0, metrics.height() + _GAP, 0, 0)
         if entry.excerpt:
@@ -132,9 +130,3 @@ def _paint_excerpt(painter: QPainter, room: QRect, entry: Entry) -> None:
         y += line.height()
     layout.endLayout()
     layout.draw(painter, room.topLeft().toPointF())
-
-
-def _second_font(font: QFont) -> QFont:
-    smaller = QFont(font)
-    smaller.setPointSizeF(font.pointSizeF() * _SECOND_SHARE)
-    return smaller

@@ -143,6 +143,8 @@ class ConversationPane(QWidget):
         menu.addAction(icon("export", "text", 16), self.tr("Export…"), "Ctrl+E", self.ask_where_to_export)
         menu.addSeparator()
         menu.addAction(icon("trash", "bad", 16), self.tr("Delete…"), self.ask_to_delete)
+        for action in menu.actions():
+            action.setEnabled(self.entry() is not None)  # it is not where a search has left it out
         return menu
 
     def _choose(self, index: QModelIndex) -> None:

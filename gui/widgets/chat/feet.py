@@ -14,12 +14,12 @@ from gui.viewmodels.answer_words import remarks
 from gui.viewmodels.chat import ChatViewModel
 from gui.viewmodels.chat_values import Message
 from gui.viewmodels.route_words import figures_in_words, stops
-from gui.widgets.chat.icon_button import IconButton
 from gui.widgets.chat.remark_lines import RemarkLines
 from gui.widgets.chat.route_strip import RouteStrip
 from gui.widgets.chat.row_widget import RowWidget
 from gui.widgets.chat.rows import Row
 from gui.widgets.chat.version_switch import VersionSwitch
+from gui.widgets.icon_button import IconButton
 
 _COPIED_MS = 2_000
 _TICK_MS = 1_000

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QRectF, Qt, Signal
+from PySide6.QtCore import QEvent, QRectF, Qt, Signal
 from PySide6.QtGui import QPainter, QPaintEvent, QResizeEvent
 from PySide6.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QLabel, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
@@ -12,7 +12,6 @@ from gui.viewmodels.worker import TrayState
 from gui.widgets.flower import paint_flower
 
 _COLUMN_PX = 520
-_TWO_COLUMNS_PX = 440
 _MARK_PX = 48
 
 
@@ -34,9 +33,8 @@ class FirstQuestions(QScrollArea):
         self.questions = [self._question(each) for each in self._examples()]
         self._grid = QGridLayout()
         self._grid.setSpacing(theme.S)
-        inner = QWidget()
-        inner.setMaximumWidth(_COLUMN_PX)
-        column = QVBoxLayout(inner)
+        self._inner = QWidget()
+        column = QVBoxLayout(self._inner)
         column.setContentsMargins(theme.L, theme.L, theme.L, theme.L)
         column.setSpacing(theme.M)
         column.addStretch(1)
@@ -51,7 +49,7 @@ class FirstQuestions(QScrollArea):
         across = QHBoxLayout(body)
         across.setContentsMargins(0, 0, 0, 0)
         across.addStretch(1)
-        across.addWidget(inner, 100)
+        across.addWidget(self._inner, 100)
         across.addStretch(1)
         self.setWidget(body)
         self._columns = 0
@@ -76,8 +74,17 @@ class FirstQuestions(QScrollArea):
         button.clicked.connect(lambda: self.picked.emit(text))
         return button
 
+    def changeEvent(self, event: QEvent) -> None:
+        super().changeEvent(event)
+        if event.type() is QEvent.Type.FontChange:
+            self._arrange()
+
     def _arrange(self) -> None:
-        columns = 2 if self.viewport().width() >= _TWO_COLUMNS_PX * max(1.0, theme.text_scale()) else 1
+        """The questions two by two, where there is room for the longest of them twice."""
+        widest = round(_COLUMN_PX * max(1.0, theme.text_scale()))
+        self._inner.setMaximumWidth(widest)
+        room = min(self.viewport().width(), widest) - 2 * theme.L - theme.S
+        columns = 2 if max(button.sizeHint().width() for button in self.questions) <= room // 2 else 1
         if columns != self._columns:
             self._columns = columns
             for number, button in enumerate(self.questions):

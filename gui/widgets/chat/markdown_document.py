@@ -31,6 +31,7 @@ from PySide6.QtGui import (
 )
 
 from gui.colors import Theme
+from gui.widgets.plain_tip import plain_tip
 
 _FEATURES = QTextDocument.MarkdownFeature.MarkdownDialectGitHub | QTextDocument.MarkdownFeature.MarkdownNoHTML
 _LINE_BREAK = "\u2028"
@@ -241,7 +242,7 @@ def _dress_link(form: QTextCharFormat, theme: Theme) -> None:
     if is_web_link(url):
         form.setForeground(QColor(theme.accent))
         form.setFontUnderline(True)
-        form.setToolTip(url.toDisplayString())
+        form.setToolTip(plain_tip(url.toDisplayString()))
         return
     form.setAnchor(False)
     form.setAnchorHref("")

@@ -17,7 +17,6 @@ from gui.viewmodels.chat import ChatViewModel
 from gui.widgets.chat.feet import Foot
 from gui.widgets.chat.focus_order import next_outside, tab_stops
 from gui.widgets.chat.message_table import MessageTable
-from gui.widgets.chat.quiet_scroll_bar import QuietScrollBar
 from gui.widgets.chat.round_button import RoundButton
 from gui.widgets.chat.row_heights import Place
 from gui.widgets.chat.row_kinds import make_row
@@ -26,6 +25,7 @@ from gui.widgets.chat.row_selection import RowSelection, Selectable
 from gui.widgets.chat.row_widget import RowWidget
 from gui.widgets.chat.rows import Row, RowKind
 from gui.widgets.chat.text_view import TextView
+from gui.widgets.quiet_scroll_bar import QuietScrollBar
 
 COLUMN_PX = 720
 _MARGIN_PX = theme.XL
@@ -280,7 +280,16 @@ class MessageList(QAbstractScrollArea):
         if isinstance(text, TextView):
             text.link_clicked.connect(self.link_clicked)
         widget.installEventFilter(self)
+        self._take_into_focus_chain(widget)
         return widget
+
+    def _take_into_focus_chain(self, row: RowWidget) -> None:
+        """Behind the list: by itself it would be behind all of the window, and Tab go from there to the composer."""
+        before: QWidget = self.to_end
+        for widget in row.findChildren(QWidget):
+            if widget.focusPolicy() is not Qt.FocusPolicy.NoFocus:
+                QWidget.setTabOrder(before, widget)
+                before = widget
 
     def _measure_again(self, widget: RowWidget) -> None:
         self._pool.forget_height(widget)
@@ -294,6 +303,9 @@ class MessageList(QAbstractScrollArea):
     def leaveEvent(self, event: QEvent) -> None:
         self._look_at(None)
         super().leaveEvent(event)
+
+    def _is_in_sight(self, widget: QWidget) -> bool:
+        return widget.y() < self._view_px() and widget.y() + widget.height() > 0
 
     def _row_of(self, widget: QWidget) -> Row | None:
         return next((row for row, each in self._pool if each is widget or each.isAncestorOf(widget)), None)
@@ -313,6 +325,8 @@ class MessageList(QAbstractScrollArea):
         self._look_at(self._row_of(now))
         top = now.mapTo(self.viewport(), now.rect().topLeft()).y()
         bottom = top + now.height()
+        if min(bottom, self._view_px()) - max(top, 0) >= min(now.height(), self._wheel_px()):
+            return  # enough of it to read; more would push what follows out of sight, and Tab past it
         if top < 0:
             self.scroll_by(top - theme.M)
         elif bottom > self._view_px() and now.height() < self._view_px():
@@ -320,7 +334,7 @@ class MessageList(QAbstractScrollArea):
 
     def focusNextPrevChild(self, next: bool) -> bool:
         """Through the rows as they are read: their widgets are made, and used again, in any order."""
-        stops = tab_stops((widget for _, widget in self._pool if 0 <= widget.y() < self._view_px()), self)
+        stops = tab_stops((widget for _, widget in self._pool if self._is_in_sight(widget)), self)
         if self.to_end.isVisible():
             stops.append(self.to_end)
         focus = QApplication.focusWidget()

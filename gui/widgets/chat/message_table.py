@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
+from operator import attrgetter
+
 from gui.viewmodels.open_conversation import OpenConversation
 from gui.widgets.chat.row_heights import Place, RowHeights
 from gui.widgets.chat.rows import MessageRows, Row, changed_span, height_guess
 
+_message_id = attrgetter("message_id")
 _LATEST = 2
 """A question and its answer: what is said of the last ones is shown without being asked for."""
 
@@ -32,10 +36,12 @@ class MessageTable:
 
     def find(self, row: Row) -> int | None:
         """Where a row is that was there before; another of its message if it is not."""
-        known = next((i for i, each in enumerate(self.rows) if each.key == row.key), None)
-        if known is None:
-            known = next((i for i, each in enumerate(self.rows) if each.message_id == row.message_id), None)
-        return known
+        # A message is younger than what it replies to: the ids ascend, also where an earlier version is shown.
+        first = bisect_left(self.rows, row.message_id, key=_message_id)
+        end = bisect_right(self.rows, row.message_id, first, key=_message_id)
+        if first == end:
+            return None
+        return next((i for i in range(first, end) if self.rows[i].key == row.key), first)
 
     def reset(self) -> None:
         self._maker.clear()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from PySide6.QtCore import Qt, Signal
+from PySide6.QtCore import QEvent, Qt, Signal
 from PySide6.QtGui import QWheelEvent
 from PySide6.QtWidgets import QDoubleSpinBox, QHBoxLayout, QLabel, QLineEdit, QVBoxLayout, QWidget
 
@@ -12,6 +12,8 @@ from gui import theme
 from gui.viewmodels.sampling_fields import MOST_SEED, SEED, SamplingField, explanation, label
 
 _FIELD_PX = 118
+_AROUND_PX = 48
+"""Padding, and the two arrows."""
 
 
 class NumberRow(QWidget):
@@ -25,9 +27,10 @@ class NumberRow(QWidget):
     def __init__(self, field: SamplingField, unset: str = "", parent: QWidget | None = None):
         super().__init__(parent)
         self.field = field
+        self._unset = unset
         name = QLabel(label(field))
+        name.setWordWrap(True)
         self._input: _Number | _Seed = _Seed(unset) if field is SEED else _Number(field, unset)
-        self._input.setFixedWidth(round(_FIELD_PX * max(1.0, theme.text_scale())))
         self._input.setAccessibleName(label(field))
         self._input.setAccessibleDescription(explanation(field))
         self._input.changed.connect(self.changed)
@@ -42,6 +45,17 @@ class NumberRow(QWidget):
         column.setSpacing(2)
         column.addLayout(row)
         column.addWidget(note)
+        self._measure()
+
+    def changeEvent(self, event: QEvent) -> None:
+        super().changeEvent(event)
+        if event.type() is QEvent.Type.FontChange:
+            self._measure()
+
+    def _measure(self) -> None:
+        """All fields are of one width, but for one that has more to say while nothing is chosen."""
+        said = self.fontMetrics().horizontalAdvance(self._unset) + _AROUND_PX
+        self._input.setFixedWidth(max(round(_FIELD_PX * max(1.0, theme.text_scale())), said))
 
     def value(self) -> float | None:
         return self._input.number()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSizePolicy, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QWidget
 
 from gui import theme
 from gui.viewmodels.chat import ChatViewModel
@@ -16,10 +16,6 @@ _ICON_PX = 18
 class PrivacyNotice(Card):
     def __init__(self, chat: ChatViewModel, parent: QWidget | None = None):
         super().__init__(parent=parent)
-        # A card is elsewhere not higher than its hint, which does not know how lines break at this width.
-        policy = QSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Minimum)
-        policy.setHeightForWidth(True)
-        self.setSizePolicy(policy)
         self.set_title(self.tr("Before your first question"))
         for icon, text in (
             (

@@ -12,10 +12,10 @@ from PySide6.QtWidgets import QToolTip, QWidget
 from gui import theme
 from gui.viewmodels.chat_values import Figures
 from gui.viewmodels.route_words import Stop, figures_in_words, in_one_line
+from gui.widgets.plain_tip import plain_tip
 
 _ARROW, _DOT = "→", "·"
 _GAP, _CHIP_PAD, _LINE_GAP = 6, 8, 4
-_FONT_SHARE = 12 / 13
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class RouteStrip(QWidget):
         if event.type() is QEvent.Type.ToolTip and isinstance(event, QHelpEvent):
             under = next((piece for piece in self._pieces if piece.place.contains(event.pos())), None)
             text = under.stop.detail if under is not None and under.stop is not None else ""
-            QToolTip.showText(event.globalPos(), text, self)
+            QToolTip.showText(event.globalPos(), plain_tip(text), self)
             return True
         return super().event(event)
 
@@ -103,6 +103,4 @@ class RouteStrip(QWidget):
         return parts
 
     def _font(self) -> QFont:
-        font = QFont(self.font())
-        font.setPointSizeF(font.pointSizeF() * _FONT_SHARE)
-        return font
+        return theme.small(self.font())

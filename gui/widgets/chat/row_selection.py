@@ -43,7 +43,7 @@ class RowSelection(QObject):
 
     def holds(self, view: Selectable) -> bool:
         """A part of the selection is in it."""
-        return view in self._selected or view is self._origin
+        return view is self._origin or view in self._selected or view.textCursor().hasSelection()
 
     def mime_data(self) -> QMimeData | None:
         """What is copied if it goes over several rows."""
@@ -69,8 +69,9 @@ class RowSelection(QObject):
         return False
 
     def clear(self, besides: Selectable | None = None) -> None:
-        for view in self._selected:
-            if view is not besides:
+        """There is one selection: what was marked in another row, alone or with more, is so no longer."""
+        for view in self._views():
+            if view is not besides and view.textCursor().hasSelection():
                 _select(view, 0, 0)
         self._selected = []
 

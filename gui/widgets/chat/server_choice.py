@@ -9,6 +9,7 @@ from PySide6.QtWidgets import QCheckBox, QLabel, QListWidget, QListWidgetItem, Q
 
 from gui import theme, words
 from gui.viewmodels.server_table import Server
+from gui.widgets.plain_tip import plain_tip
 
 _MOST_LISTED = 200
 _MOST_CHOSEN = 64
@@ -23,6 +24,8 @@ class ServerChoice(QWidget):
         super().__init__(parent)
         self._servers: tuple[Server, ...] = ()
         self._chosen: tuple[str, ...] = ()
+        self._shown: object = None
+        """What the list was filled with: it is not filled anew under the hand of whoever chooses in it."""
         self.only = QCheckBox(self.tr("Ask chosen servers alone"))
         self.only.toggled.connect(self._toggle)
         self.list = QListWidget()
@@ -41,7 +44,7 @@ class ServerChoice(QWidget):
         self._show()
 
     def chosen(self) -> tuple[str, ...]:
-        """None for everybody."""
+        """Empty for everybody."""
         return self._chosen if self.only.isChecked() else ()
 
     def show_servers(self, servers: Sequence[Server]) -> None:
@@ -69,16 +72,22 @@ class ServerChoice(QWidget):
         is_used = self.only.isChecked()
         self.list.setVisible(is_used)
         self.note.setVisible(is_used)
-        if not is_used:
+        lines = self._lines()
+        if not is_used or (lines, set(self._chosen)) == self._shown:
             return
+        self._shown = lines, set(self._chosen)
+        current = self.list.currentItem()
+        current_id = None if current is None else current.data(Qt.ItemDataRole.UserRole)
         self.list.blockSignals(True)
         self.list.clear()
-        for peer_id, text in self._lines():
+        for peer_id, text in lines:
             item = QListWidgetItem(text, self.list)
             item.setData(Qt.ItemDataRole.UserRole, peer_id)
-            item.setToolTip(peer_id)
+            item.setToolTip(plain_tip(peer_id))
             item.setFlags(item.flags() | Qt.ItemFlag.ItemIsUserCheckable)
             item.setCheckState(Qt.CheckState.Checked if peer_id in self._chosen else Qt.CheckState.Unchecked)
+            if peer_id == current_id:
+                self.list.setCurrentItem(item)
         self.list.blockSignals(False)
 
     def _lines(self) -> list[tuple[str, str]]:

@@ -27,9 +27,10 @@ from gui.viewmodels.sampling_fields import (
     chosen_peers,
     with_peers,
 )
-from gui.widgets.chat.icon_button import IconButton
 from gui.widgets.chat.number_row import NumberRow
 from gui.widgets.chat.server_choice import ServerChoice
+from gui.widgets.icon_button import IconButton
+from gui.widgets.plain_tip import plain_tip
 
 _SAVE_MS = 500
 """How long changes must rest before they are kept."""
@@ -49,7 +50,7 @@ class SideSheet(QWidget):
         self.setObjectName("SideSheet")
         self.setAccessibleName(self.tr("How answers are made"))
         self._save = QTimer(self, interval=_SAVE_MS, singleShot=True)
-        self._save.timeout.connect(self.keep)
+        self._save.timeout.connect(self._tell)
         self.close_button = IconButton("close", self.tr("Close (Ctrl+I)"), self.closed.emit, self)
         self.model = QLabel()
         self.model.setWordWrap(True)
@@ -84,8 +85,12 @@ class SideSheet(QWidget):
         self._show()
 
     def keep(self) -> None:
-        """Tells what was changed, at once."""
-        self._save.stop()
+        """Tells at once what was changed just now: whatever comes next goes by it."""
+        if self._save.isActive():
+            self._save.stop()
+            self._tell()
+
+    def _tell(self) -> None:
         options = self._options()
         if options != self._chat.options:
             self._chat.configure(options)
@@ -130,9 +135,7 @@ class SideSheet(QWidget):
 
     def _heading(self, text: str) -> QLabel:
         label = QLabel(text)
-        font = label.font()
-        font.setWeight(font.Weight.DemiBold)
-        label.setFont(font)
+        label.setFont(theme.semibold(label.font()))
         label.setContentsMargins(0, theme.M, 0, 0)
         return label
 
@@ -144,7 +147,7 @@ class SideSheet(QWidget):
     def _show(self) -> None:
         chat = self._chat
         self.model.setText(words.model(chat.model) if chat.model else self.tr("Not known yet"))
-        self.model.setToolTip(chat.model)
+        self.model.setToolTip(plain_tip(chat.model))
         self.model_note.setText(self._model_note())
         self.servers.show_servers(chat.servers)
         shown_for = (chat.talk.id, chat.options)
@@ -183,4 +186,4 @@ class SideSheet(QWidget):
     def _reset(self) -> None:
         self._save.stop()
         self._show_options(Options())
-        self.keep()
+        self._tell()

@@ -22,7 +22,6 @@ class ProseRow(RowWidget):
         super().__init__(parent)
         self._text = ""
         self.view = TextView(self)
-        self.setFocusProxy(self.view)
 
     def show_row(self, row: Row) -> None:
         if row.text != self._text:
@@ -48,7 +47,6 @@ class QuestionRow(RowWidget):
         self._row: Row | None = None
         self._bubble = QRectF()
         self.view = TextView(self)
-        self.setFocusProxy(self.view)
 
     def show_row(self, row: Row) -> None:
         if self._row is None or row.text != self._row.text:

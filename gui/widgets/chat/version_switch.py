@@ -7,7 +7,7 @@ from PySide6.QtWidgets import QHBoxLayout, QLabel, QWidget
 
 from gui import theme
 from gui.viewmodels.chat_values import Message
-from gui.widgets.chat.icon_button import IconButton
+from gui.widgets.icon_button import IconButton
 
 
 class VersionSwitch(QWidget):

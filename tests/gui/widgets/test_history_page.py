@@ -5,6 +5,7 @@ import pytest
 from fake_link import FakeLink
 from PySide6.QtCore import Qt
 
+from gui.viewmodels.days import DaysTable
 from gui.viewmodels.history import HistoryViewModel, Quantity, Span
 from gui.widgets.history_page import HistoryPage
 from gui.worker_link import Connection
@@ -83,6 +84,22 @@ def test_the_days_are_bars_and_a_table_for_the_keyboard(page, link, qtbot):
     assert page.days.table.focusPolicy() & Qt.FocusPolicy.TabFocus
     qtbot.keyClick(page.days.bars, Qt.Key.Key_End)
     assert page.days.bars.read_out().endswith("182,400 tokens")
+
+
+def test_a_year_of_days_is_not_looked_through_for_ten_rows(page, link, qtbot, monkeypatch):
+    asked = set()
+    data = DaysTable.data
+    monkeypatch.setattr(
+        DaysTable, "data", lambda table, index, *role: asked.add(index.row()) or data(table, index, *role)
+    )
+    today = datetime.date.today()
+    days = tuple(
+        Day(date=(today - datetime.timedelta(back)).isoformat(), served_tokens=9) for back in range(365, -1, -1)
+    )
+    _answer(link, days=days)
+    page.resize(700, 600)
+    page.days.table.grab()
+    assert 10 <= len(asked) < 60
 
 
 def test_bars_can_show_points_and_hours_by_month(page, link, qtbot):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+
 import pytest
 from PySide6.QtCore import QPoint, Qt
 from PySide6.QtGui import QColor
@@ -95,6 +97,27 @@ def test_the_knob_of_a_switch_that_is_not_seen_is_in_its_place_at_once(qtbot: Qt
     assert pictures[0].pixelColor(10, middle) == QColor(theme.current().surface)
     assert pictures[1].pixelColor(30, middle) == QColor(theme.current().on_accent)
     assert pictures[1].pixelColor(10, middle) == QColor(theme.current().accent)
+
+
+@pytest.fixture
+def effects() -> Iterator[Callable[[bool], None]]:
+    """Turns those of the desktop on or off."""
+    before = QApplication.isEffectEnabled(Qt.UIEffect.UI_General)
+    yield lambda are_on: QApplication.setEffectEnabled(Qt.UIEffect.UI_General, are_on)
+    QApplication.setEffectEnabled(Qt.UIEffect.UI_General, before)
+
+
+@pytest.mark.parametrize("are_on", [True, False])
+def test_nothing_moves_where_the_desktop_asks_for_less(
+    qtbot: QtBot, effects: Callable[[bool], None], are_on: bool
+) -> None:
+    effects(are_on)
+    switch = Switch()
+    qtbot.addWidget(switch)
+    switch.show()
+    switch.click()
+    assert (switch._place < 1.0) is are_on
+    qtbot.waitUntil(lambda: switch._place == 1.0)
 
 
 @pytest.mark.parametrize("choice", ["light", "dark"])

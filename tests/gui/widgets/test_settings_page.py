@@ -1,7 +1,7 @@
 import pytest
 from PySide6.QtCore import QObject, QPoint, QPointF, Qt
 from PySide6.QtGui import QGuiApplication, QWheelEvent
-from PySide6.QtWidgets import QApplication, QComboBox, QMenu
+from PySide6.QtWidgets import QApplication, QMenu
 
 from gui import theme
 from gui.viewmodels import settings_form as form_module
@@ -205,6 +205,30 @@ def test_what_is_not_the_default_has_a_way_back(make_page, link):
     assert chosen(link).limits.nice == 10 and not nice.reset.isVisible()
 
 
+@pytest.mark.parametrize(
+    ("section", "name", "typed"), [("machine", "limits.nice", ""), ("serving", "serving.public_name", "Ann")]
+)
+def test_the_way_back_goes_back_from_what_is_being_typed_too(make_page, link, qtbot, section, name, typed):
+    page = make_page(limits__nice="15", serving__public_name="Anna")
+    page.show_section(section)
+    page.activateWindow()
+    qtbot.waitUntil(page.isActiveWindow)
+    control = row(page, name).control
+    field = control.spin.lineEdit() if name == "limits.nice" else control.line
+    field.setFocus()
+    if typed:
+        field.selectAll()
+        qtbot.keyClicks(field, typed)
+    else:
+        control.spin.stepUp()
+    qtbot.mouseClick(row(page, name).reset, Qt.MouseButton.LeftButton)
+    qtbot.wait(600)  # longer than a hand has to rest
+    page.search.setFocus()
+    settings = chosen(link)
+    assert (settings.limits.nice if section == "machine" else settings.serving.public_name) in (10, None)
+    assert field.text() in ("10", "")
+
+
 def test_a_list_grows_and_shrinks(make_page, link, qtbot):
     page = make_page()
     page.show_section("limits")
@@ -367,6 +391,14 @@ def test_autostart_shows_what_it_will_write_before_it_does(make_page, places, qt
     assert file_of(Kind.AUTOSTART, places).exists() and part.switch.isChecked() and not part.plan.isVisible()
 
 
+def test_who_presses_the_switch_of_autostart_again_thinks_better_of_it(make_page, places, qtbot):
+    part = make_page().findChild(AutostartPart)
+    for is_asked in (True, False, True):
+        qtbot.mouseClick(part.switch, Qt.MouseButton.LeftButton)
+        assert part.plan.isVisible() is is_asked and part.switch.isChecked() is is_asked
+    assert not file_of(Kind.AUTOSTART, places).exists()
+
+
 def test_the_key_is_hidden_shown_copied_and_renewed(make_page, qtbot):
     page = make_page(endpoint__enabled="true")
     page.show_section("endpoint")
@@ -409,11 +441,3 @@ def test_the_about_page_says_what_this_is(make_page):
     about.parts.click()
     labels = [label.text() for label in about.findChildren(type(about.changelog))]
     assert "hivemind" in labels
-
-
-def test_all_controls_have_names(make_page):
-    page = make_page(limits__exclusive_programs="steam")
-    for section in page.sections._form.sections:
-        page.show_section(section.key)
-    boxes = page.findChildren(QComboBox)
-    assert boxes and all(box.accessibleName() for box in boxes)

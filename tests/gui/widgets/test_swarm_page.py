@@ -1,9 +1,9 @@
 import time
 
 import pytest
-from PySide6.QtCore import QObject, QPoint, Qt
-from PySide6.QtGui import QGuiApplication
-from PySide6.QtWidgets import QApplication
+from PySide6.QtCore import QEvent, QObject, QPoint, QPointF, Qt
+from PySide6.QtGui import QContextMenuEvent, QGuiApplication, QHelpEvent, QPixmap, QTextDocument, QWheelEvent
+from PySide6.QtWidgets import QApplication, QMenu, QToolTip
 
 from gui import theme
 from gui.viewmodels.private_swarms import PrivateSwarmsViewModel
@@ -11,6 +11,7 @@ from gui.viewmodels.server_table import Column
 from gui.viewmodels.settings import SettingsViewModel
 from gui.viewmodels.swarm import SwarmViewModel
 from gui.viewmodels.worker import WorkerViewModel
+from gui.widgets.plain_tip import plain_tip
 from gui.widgets.private_swarms import PrivateSwarms, SwarmCard
 from gui.widgets.replica_strip import ReplicaStrip
 from gui.widgets.server_details import ServerDetails
@@ -185,6 +186,60 @@ def test_a_click_on_a_title_orders_the_rows(seen, swarm):
     header.sectionClicked.emit(Column.SPEED)
     assert swarm.order == (Column.SPEED, False)
     assert header.sortIndicatorSection() == Column.SPEED
+
+
+def test_the_rows_are_ordered_without_a_mouse_too(seen, swarm):
+    view = part(seen, ServerView)
+    asked = QContextMenuEvent(QContextMenuEvent.Reason.Keyboard, QPoint(5, 5), view.mapToGlobal(QPoint(5, 5)))
+    QApplication.sendEvent(view, asked)
+    (menu,) = [each for each in view.findChildren(QMenu) if each.isVisible()]
+    assert [action.text() for action in menu.actions()] == ["Server", "Blocks", "Tokens/s", "Connection"]
+    assert [action.isChecked() for action in menu.actions()] == [False, True, False, False]
+    menu.actions()[Column.SPEED].trigger()
+    menu.close()
+    assert swarm.order == (Column.SPEED, True)
+
+
+def test_scrolling_the_page_leaves_the_strip_alone(seen):
+    strip = part(seen, ReplicaStrip)
+    down = QWheelEvent(
+        QPointF(50, 5), QPointF(strip.mapToGlobal(QPoint(50, 5))), QPoint(0, -120), QPoint(0, -120),
+        Qt.MouseButton.NoButton, Qt.KeyboardModifier.NoModifier, Qt.ScrollPhase.NoScrollPhase, False,
+    )  # fmt: skip
+    strip.setValue(3)
+    strip.wheelEvent(down)
+    assert strip.value() == 3 and not down.isAccepted()
+
+
+def test_a_strip_of_very_many_blocks_is_drawn(qtbot):
+    strip = ReplicaStrip(None)
+    qtbot.addWidget(strip)
+    strip.show_counts([1] * 50_000, range(0))
+    strip.set_track(0.0, 1.0)
+    assert not strip.grab().isNull()
+
+
+def test_the_name_of_a_server_is_words_and_nothing_else(seen, link, tmp_path):
+    picture = tmp_path / "picture.png"
+    red = QPixmap(40, 200)
+    red.fill(Qt.GlobalColor.red)
+    red.save(str(picture))
+    name = f"<img src='{picture}'><b>Anna</b>"
+    link.swarm_changed.emit(SwarmChanged(num_blocks=8, servers=(server("12D3KooWanna", 0, 8, public_name=name),)))
+    part(seen, ServerView).selectRow(1)
+    QApplication.processEvents()
+    details = part(seen, ServerDetails)
+    assert details.isVisible() and details.title.text() == name
+    assert details.title.height() < 200 and details.title.textFormat() is Qt.TextFormat.PlainText
+    view = part(seen, ServerView)
+    place = view.visualRect(view.model().index(1, 0)).center()
+    asked = QHelpEvent(QEvent.Type.ToolTip, place, view.viewport().mapToGlobal(place))
+    QApplication.sendEvent(view.viewport(), asked)
+    assert QToolTip.text() == plain_tip(view.model().index(1, 0).data(Qt.ItemDataRole.ToolTipRole))
+    shown = QTextDocument()
+    shown.setHtml(QToolTip.text())
+    assert name in shown.toPlainText()
+    QToolTip.hideText()
 
 
 def test_on_a_narrow_window_the_bars_keep_their_room(seen):

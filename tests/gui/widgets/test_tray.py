@@ -6,6 +6,7 @@ import pytest
 from fake_link import FakeLink
 from PySide6.QtCore import QSize
 from PySide6.QtGui import QColor, QImage
+from PySide6.QtWidgets import QSystemTrayIcon
 from pytestqt.qtbot import QtBot
 
 from gui.colors import contrast
@@ -67,6 +68,14 @@ def test_opening_and_quitting_are_told(qtbot: QtBot, tray: Tray) -> None:
     with qtbot.waitSignals([tray.open_wanted, tray.quit_wanted]):
         tray.open.trigger()
         tray.quit.trigger()
+
+
+def test_a_double_click_opens_the_window_and_does_not_hide_it_again(tray: Tray) -> None:
+    wanted: list[bool] = []
+    tray.open_wanted.connect(lambda: wanted.append(True))
+    for how in (QSystemTrayIcon.ActivationReason.Trigger, QSystemTrayIcon.ActivationReason.DoubleClick):
+        tray.icon.activated.emit(how)
+    assert len(wanted) == 1
 
 
 # The flower

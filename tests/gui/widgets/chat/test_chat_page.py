@@ -7,10 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from PySide6.QtCore import Qt, QUrl
+from PySide6.QtCore import QModelIndex, Qt, QUrl
 from PySide6.QtGui import QDesktopServices, QGuiApplication
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QAbstractButton, QApplication, QFileDialog, QMessageBox, QWidget
+from PySide6.QtWidgets import (
+    QAbstractButton,
+    QApplication,
+    QDoubleSpinBox,
+    QFileDialog,
+    QMessageBox,
+    QWidget,
+)
 from pytestqt.qtbot import QtBot
 
 from gui.widgets.chat.chat_page import ChatPage
@@ -237,6 +244,22 @@ def test_a_chat_is_exported_where_its_owner_says(open_page: OpenPage, link: Fake
     assert (tmp_path / "chat.md").read_text() == "# Chat 1"
 
 
+def test_what_the_head_offers_is_for_the_chat_that_is_open(open_page: OpenPage, link: FakeLink) -> None:
+    page = open_page()
+    listed(link, conversation(1), conversation(2))
+    opened(page, link)
+    page.pane.list.setFocus()
+    QTest.keyClick(page.pane.list, Qt.Key.Key_Down)
+    entry = page.pane.entry()
+    assert entry is not None and entry.conversation.id == 2
+    menu = page.head._make_menu(page)
+    entry = page.pane.entry()
+    assert entry is not None and entry.conversation.id == 1
+    assert all(action.isEnabled() for action in menu.actions())
+    page.pane.list.setCurrentIndex(QModelIndex())
+    assert not any(action.isEnabled() for action in page.pane.menu(page).actions())
+
+
 @pytest.mark.parametrize(
     ("title", "name"), [("What/why: a*b?", "What why a b"), ("", "chat"), ("..", "chat"), ("x" * 200, "x" * 80)]
 )
@@ -278,6 +301,34 @@ def test_options_are_kept_when_changes_rest(open_page: OpenPage, link: FakeLink,
     assert action(link)[1] == {"conversation_id": 1, "system_prompt": "", "sampling": {}}
 
 
+def test_a_question_goes_by_what_was_changed_a_moment_before(open_page: OpenPage, link: FakeLink) -> None:
+    page = open_page()
+    opened(page, link)
+    page.sheet.numbers[0]._input.setValue(0)  # type: ignore[union-attr]
+    page.composer.put("And now?")
+    page.composer.submit()
+    assert [action(link, number)[0] for number in (-2, -1)] == ["configure", "ask"]
+
+
+def test_what_was_changed_belongs_to_the_chat_in_which_it_was(open_page: OpenPage, link: FakeLink) -> None:
+    page = open_page()
+    listed(link, conversation(1), conversation(2))
+    opened(page, link)
+    page.sheet.numbers[0]._input.setValue(0)  # type: ignore[union-attr]
+    page.pane.step(1)
+    assert action(link, -2)[0] == "configure" and action(link, -2)[1]["conversation_id"] == 1
+    assert action(link)[1]["conversation_id"] == 2
+
+
+def test_a_field_has_room_for_what_it_says_while_nothing_is_chosen(open_page: OpenPage, link: FakeLink) -> None:
+    page = open_page(width=1200)
+    press(page, "Ctrl+I")
+    for number in page.sheet.numbers[-2:]:
+        field = number._input
+        room = field.lineEdit().width() if isinstance(field, QDoubleSpinBox) else field.width() - 18
+        assert room - 6 >= field.fontMetrics().horizontalAdvance(number._unset)
+
+
 def test_a_seed_of_nineteen_digits_is_kept_exactly(open_page: OpenPage, link: FakeLink, qtbot: QtBot) -> None:
     page = open_page()
     seed = page.sheet.numbers[5]._input
@@ -299,6 +350,23 @@ def test_chosen_servers_are_asked_alone(open_page: OpenPage, link: FakeLink) -> 
     page.sheet.servers.only.setChecked(False)
     page.sheet.keep()
     assert page._chat.options.sampling == {}
+
+
+def test_who_chooses_servers_keeps_his_place_while_the_swarm_moves(open_page: OpenPage, link: FakeLink) -> None:
+    def told(speed: float, *names: str) -> None:
+        servers = (SwarmServer(peer_id=f"Qm{name}", start=0, end=4, state="online", throughput=speed) for name in names)
+        link.swarm_changed.emit(SwarmChanged(num_blocks=4, servers=tuple(servers)))
+
+    page = open_page()
+    told(1.0, "Anna", "Bert", "Zoe")
+    choice = page.sheet.servers
+    choice.only.setChecked(True)
+    choice.list.setCurrentRow(1)
+    item = choice.list.item(1)
+    told(2.0, "Anna", "Bert", "Zoe")
+    assert choice.list.item(1) is item, "what is shown has not changed"
+    told(2.0, "Aaron", "Anna", "Bert", "Zoe")
+    assert choice.list.currentItem().text().startswith("QmBert")
 
 
 def test_another_model_than_at_the_beginning_is_told(open_page: OpenPage, link: FakeLink, qtbot: QtBot) -> None:

@@ -218,6 +218,41 @@ def test_a_selection_goes_over_several_rows(messages: MessageList, read: Read, q
     assert not any(view.textCursor().hasSelection() for view in views[:-1])
 
 
+def marked(messages: MessageList) -> list[str]:
+    """What is selected in any row."""
+    return [view.textCursor().selectedText() for view in messages._views() if view.textCursor().hasSelection()]
+
+
+def test_what_is_selected_in_a_message_stays_with_it(messages: MessageList, read: Read, qtbot: QtBot) -> None:
+    read(exchanges(1, 400))
+    settle(qtbot)
+    view = messages._views()[-1]
+    view.selectAll()
+    view.clearFocus()
+    for _ in range(10):
+        messages.scroll_by(-700)
+        settle(qtbot)
+    assert marked(messages) == ["Answer 400"]
+    assert "Answer 400" not in texts(messages)
+    messages.go_to_end()
+    settle(qtbot)
+    assert marked(messages) == ["Answer 400"] and "Answer 400" in texts(messages)
+
+
+def test_there_is_one_selection(messages: MessageList, read: Read, qtbot: QtBot) -> None:
+    read(exchanges(1, 4))
+    settle(qtbot)
+    first, *_, last = messages._views()
+    first.selectAll()
+    assert marked(messages) == ["Question 1"]
+    QTest.mouseClick(last.viewport(), Qt.MouseButton.LeftButton, pos=QPoint(3, 3))
+    assert marked(messages) == []
+    first.selectAll()
+    read(exchanges(11, 14))
+    settle(qtbot)
+    assert marked(messages) == []
+
+
 def drag(widget: Any, position: QPoint) -> None:
     """A move with the button held, which QTest cannot make."""
     none = Qt.KeyboardModifier.NoModifier

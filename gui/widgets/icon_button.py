@@ -29,11 +29,16 @@ class IconButton(QToolButton):
         self._color = color
         self._is_hidden_at_rest = False
         self._icon_px = icon_px
+        self._shown: tuple[str, str, str | None] | None = None
         self._fit()
         self.show_as(icon_name, name)
         self.clicked.connect(lambda: on_click())
 
     def show_as(self, icon_name: str, name: str, color: str | None = None) -> None:
+        # Rows of messages say it at every turn of the wheel.
+        if (wanted := (icon_name, name, color)) == self._shown:
+            return
+        self._shown = wanted
         self.setIcon(icon(icon_name, color or self._color, self.iconSize().width()))
         self.setAccessibleName(name)
         self.setToolTip(name)
