@@ -259,7 +259,7 @@ class Worker:
         readings = await asyncio.to_thread(self._machine.read, limits, serving=is_serving)
         self._verdict = decide(limits, readings, current_moment(), self._verdict)
         self._readings = readings
-        self._change(machine.limited(self._lifecycle, self._verdict.reason or None))
+        self._change(machine.limited(self._lifecycle, self._verdict.reason or None, self._verdict.danger or None))
 
     async def _change_settings(self, change: Callable[[Settings], Settings]) -> None:
         """Goes by other settings from now on; those of serving begin with the next stay, which begins at once."""
@@ -422,6 +422,7 @@ class Worker:
             "state": now.state,
             "reason": now.reason,
             "until_s": self._until_s(),
+            "may_override": now.unsafe is None,
             "cannot_tell": self._verdict.cannot_tell,
             "gpus": tuple(GpuReading.model_validate(gpu, from_attributes=True) for gpu in self._readings.gpus or ()),
             "on_battery": None if self._readings.power is None else self._readings.power.on_battery,

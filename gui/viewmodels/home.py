@@ -189,7 +189,7 @@ class HomeViewModel(QObject):
             case State.PAUSED if worker.can_override:
                 override = partial(worker.override_limits, HOUR_S)
                 return (Deed(self.tr("Serve all the same for 1 hour"), "play", override),)
-            case State.PAUSED:
+            case State.PAUSED if worker.can_resume:
                 return (Deed(self.tr("Resume"), "play", worker.resume, is_urged=True),)
             case State.DOWNLOADING:
                 return (Deed(self.tr("Cancel"), "close", worker.pause),)

@@ -244,7 +244,9 @@ class WorkerViewModel(QObject):
     def can_override(self) -> bool:
         """A limit holds it back, and its owner may serve all the same."""
         status = self._now
-        return status is not None and status.state is State.PAUSED and not is_paused_by_owner(status)
+        if status is None or status.state is not State.PAUSED:
+            return False
+        return status.may_override and not is_paused_by_owner(status)
 
     @property
     def can_start(self) -> bool:

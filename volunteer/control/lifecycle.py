@@ -96,6 +96,7 @@ class Lifecycle:
 
     Attributes:
         blocked: why the limits let nothing be served, in words; None if they do.
+        unsafe: why nothing may be served whatever the owner wishes, in words; None if nothing is in danger.
         phase: of the stay that is under way; None when there is none.
         leaving: how that stay was told to end; None while it may go on.
         is_outdated: the stay that is under way began with other settings.
@@ -105,6 +106,7 @@ class Lifecycle:
 
     wish: Wish = Wish()
     blocked: str | None = None
+    unsafe: str | None = None
     phase: Phase | None = None
     leaving: Leaving | None = None
     is_outdated: bool = False
@@ -116,7 +118,7 @@ class Lifecycle:
         """Whether a stay should be under way."""
         if self.quitting is not None or self.failure is not None or self.wish.mode is Mode.NEVER:
             return False
-        return self.wish.mode is Mode.ALWAYS or self.blocked is None
+        return self.unsafe is None and (self.wish.mode is Mode.ALWAYS or self.blocked is None)
 
     @property
     def state(self) -> State:
@@ -139,7 +141,7 @@ class Lifecycle:
             return FINISHED_BY_OWNER if self.wish.finish else PAUSED_BY_OWNER
         if self.wish.mode is Mode.AUTO and self.blocked is not None:
             return self.blocked
-        return ""
+        return self.unsafe or ""
 
 
 def next_step(lifecycle: Lifecycle) -> tuple[Step, Leaving | None]:
@@ -161,7 +163,7 @@ def _leaving(lifecycle: Lifecycle) -> Leaving | None:
         return Leaving.QUIT if is_over else None
     if lifecycle.wish.mode is Mode.NEVER:
         return _hastiest(lifecycle.quitting, Leaving.FINISH if lifecycle.wish.finish else Leaving.NOW)
-    if lifecycle.wish.mode is Mode.AUTO and lifecycle.blocked is not None:
+    if lifecycle.unsafe is not None or (lifecycle.wish.mode is Mode.AUTO and lifecycle.blocked is not None):
         return Leaving.NOW
     return lifecycle.quitting or Leaving.NOW
 
@@ -218,9 +220,9 @@ def passed(lifecycle: Lifecycle, now_s: float) -> Lifecycle:
     return lifecycle
 
 
-def limited(lifecycle: Lifecycle, blocked: str | None) -> Lifecycle:
-    """What the limits say now."""
-    return replace(lifecycle, blocked=blocked)
+def limited(lifecycle: Lifecycle, blocked: str | None, unsafe: str | None = None) -> Lifecycle:
+    """What the limits say now, and those among them that protect the machine."""
+    return replace(lifecycle, blocked=blocked, unsafe=unsafe)
 
 
 def outdated(lifecycle: Lifecycle) -> Lifecycle:

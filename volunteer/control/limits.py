@@ -143,6 +143,11 @@ class Verdict:
         return self.pauses[0].reason if self.pauses else ""
 
     @property
+    def danger(self) -> str:
+        """The reason of a pause that protects the machine, which its owner cannot override; empty if there is none."""
+        return next((pause.reason for pause in self.pauses if pause.cause is Cause.HEAT), "")
+
+    @property
     def until(self) -> datetime | None:
         """When the last of the pauses ends; None if that is not known of all, or there are none."""
         ends = [pause.until for pause in self.pauses if pause.until is not None]

@@ -206,6 +206,7 @@ class Status(Message):
     Attributes:
         reason: why it does not serve, in words; empty while it does.
         until_s: when that ends by itself, seconds since the epoch.
+        may_override: the owner may serve against the limits; not while the machine is in danger.
         cannot_tell: the limits whose readings are missing here, in words.
         blocks: [start, end) of those served or being loaded.
         blocks_reason: why those.
@@ -219,6 +220,7 @@ class Status(Message):
     state: State
     reason: str = ""
     until_s: float | None = None
+    may_override: bool = True
     mode: Mode = Mode.AUTO
     mode_until_s: float | None = None
     cannot_tell: tuple[str, ...] = ()

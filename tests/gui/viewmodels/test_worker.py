@@ -118,6 +118,11 @@ def test_what_can_be_asked_while_a_limit_holds_it_back(worker: WorkerViewModel, 
     assert not worker.can_resume and not worker.can_finish
 
 
+def test_what_cools_down_is_not_served_with(worker: WorkerViewModel, link: FakeLink) -> None:
+    link.say(state=State.PAUSED, reason="Paused while RTX 3060 cools down", may_override=False)
+    assert worker.can_pause and not worker.can_override and not worker.can_resume
+
+
 def test_what_can_be_asked_while_its_owner_pauses_it(worker: WorkerViewModel, link: FakeLink) -> None:
     link.say(state=State.PAUSED, mode=Mode.NEVER, reason="Paused by you")
     assert worker.can_resume

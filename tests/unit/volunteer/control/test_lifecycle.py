@@ -13,6 +13,7 @@ from volunteer.control import lifecycle as machine
 from volunteer.control.lifecycle import Leaving, Lifecycle, Mode, Phase, State, Step, Wish, next_step
 
 SERVING = Lifecycle(phase=Phase.SERVING)
+ALWAYS = Lifecycle(phase=Phase.SERVING, wish=Wish(Mode.ALWAYS))
 IDLE = Lifecycle()
 NOW = 1_000_000.0
 
@@ -30,6 +31,8 @@ Change = Callable[[Lifecycle], Lifecycle]
         (machine.quit_worker(SERVING), State.SERVING, machine.STOPPED, (Step.LEAVE, Leaving.QUIT)),
         (machine.limited(SERVING, "Hot."), State.SERVING, "Hot.", (Step.LEAVE, Leaving.NOW)),
         (machine.limited(IDLE, "Hot."), State.PAUSED, "Hot.", (Step.NONE, None)),
+        (machine.limited(ALWAYS, "Hot.", "Hot."), State.SERVING, "Hot.", (Step.LEAVE, Leaving.NOW)),
+        (machine.limited(ALWAYS, "You play.", "Hot."), State.SERVING, "Hot.", (Step.LEAVE, Leaving.NOW)),
         (machine.pause(IDLE, NOW), State.PAUSED, machine.PAUSED_BY_OWNER, (Step.NONE, None)),
         (machine.quit_worker(IDLE), State.STOPPED, machine.STOPPED, (Step.EXIT, None)),
         (machine.ended(SERVING, "No room."), State.FAILED, "No room.", (Step.NONE, None)),
@@ -42,11 +45,17 @@ def test_what_is_shown_and_done(
 
 
 def test_always_serves_against_the_limits_and_only_for_its_time() -> None:
-    hot = machine.limited(IDLE, "Hot.")
-    always = machine.set_mode(hot, Mode.ALWAYS, NOW, 3600.0)
+    played = machine.limited(IDLE, "You play.")
+    always = machine.set_mode(played, Mode.ALWAYS, NOW, 3600.0)
     assert next_step(always) == (Step.START, None)
     assert machine.passed(always, NOW + 3599).may_serve
-    assert machine.passed(always, NOW + 3600).reason == "Hot."
+    assert machine.passed(always, NOW + 3600).reason == "You play."
+
+
+def test_nothing_serves_while_the_machine_is_in_danger() -> None:
+    hot = machine.set_mode(machine.limited(IDLE, "Hot.", "Hot."), Mode.ALWAYS, NOW)
+    assert (hot.state, hot.reason, next_step(hot)) == (State.PAUSED, "Hot.", (Step.NONE, None))
+    assert next_step(machine.limited(hot, None)) == (Step.START, None)
 
 
 def test_a_snooze_ends_by_itself_also_when_the_clock_is_set_back() -> None:
@@ -139,7 +148,8 @@ VERBS = st.one_of(
     st.tuples(st.sampled_from(list(Leaving))),
 )
 HAPPENINGS = st.one_of(
-    st.tuples(st.just("limits"), st.sampled_from([None, "Hot.", "You are here."])),
+    st.tuples(st.just("limits"), st.sampled_from([None, "You are here."])),
+    st.tuples(st.just("limits"), st.sampled_from(["Hot.", "You are here."]), st.just("Hot.")),
     st.tuples(st.just("outdated")),
     st.tuples(st.just("time"), st.floats(-1e8, 1e8)),
     st.tuples(st.just("phase"), st.sampled_from(list(Phase))),
@@ -170,7 +180,7 @@ def test_no_sequence_leads_to_an_impossible_state(sequence: list[tuple[object, .
         before = world.lifecycle
         match name:
             case "limits":
-                world.lifecycle = machine.limited(before, rest[0])  # type: ignore[arg-type]
+                world.lifecycle = machine.limited(before, *rest)  # type: ignore[arg-type]
             case "time":
                 world.now_s += rest[0]  # type: ignore[operator]
                 world.lifecycle = machine.passed(before, world.now_s)

@@ -191,6 +191,15 @@ def test_a_hot_gpu_that_falls_silent_stays_paused() -> None:
     assert machine.serves_after(60, gpus=(gpu(40),))
 
 
+def test_only_heat_is_a_danger_and_is_told_behind_other_causes_too() -> None:
+    limits = Limits(exclusive_programs=("Steam",))
+    machine = Machine(limits, programs=frozenset({"steam"}))
+    assert not machine.verdict.may_serve and not machine.verdict.danger
+    machine.after(1, programs=frozenset({"steam"}), gpus=(gpu(90),))
+    assert machine.verdict.reason == "Paused while you play (Steam)"
+    assert machine.verdict.danger.startswith("Paused while RTX")
+
+
 def test_a_person_who_comes_back_pauses_at_once() -> None:
     machine = Machine(Limits(only_when_idle=True))
     assert not machine.serves_after(1, idle_s=0.5)
