@@ -62,7 +62,6 @@ class BlockFacts:
     num_blocks: int
     own: range
     are_served: bool
-    why: str
 
 
 def facts_of(status: Status, now_s: float) -> tuple[str, ...]:
@@ -204,7 +203,6 @@ def blocks_of(status: Status) -> BlockFacts | None:
         num_blocks=status.num_blocks,
         own=range(start, end),
         are_served=status.state in (State.SERVING, State.DRAINING),
-        why=translate("Home", "Chosen {reason}.").format(reason=status.blocks_reason) if status.blocks_reason else "",
     )
 
 

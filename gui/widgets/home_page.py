@@ -104,32 +104,31 @@ class HomePage(Page):
 
 
 class BlocksCard(Card):
-    """Which part of the model is held here, and why that one."""
+    """Which part of the model is held here; the first card says why that one."""
 
     def __init__(self, parent: QWidget) -> None:
         super().__init__("", parent)
         self.strip = BlockStrip(self)
-        self.why = theme.role(QLabel(self), "secondary")
-        self.why.setWordWrap(True)
+        self.first = theme.role(QLabel(self), "secondary")
+        self.first.setWordWrap(True)
+        self.first.setText(
+            self.tr(
+                "A model is a chain of blocks, and each computer holds a few in a row. Which ones this computer "
+                "holds is chosen when it starts to serve: those that the swarm needs most."
+            )
+        )
         self.body.addWidget(self.strip)
-        self.body.addWidget(self.why)
+        self.body.addWidget(self.first)
         self.show_blocks(None)
 
     def show_blocks(self, blocks: BlockFacts | None) -> None:
         self.strip.setVisible(blocks is not None)
+        self.first.setVisible(blocks is None)
         if blocks is None:
             self.set_title(self.tr("Blocks"))
-            self.why.setText(
-                self.tr(
-                    "A model is a chain of blocks, and each computer holds a few in a row. Which ones this computer "
-                    "holds is chosen when it starts to serve: those that the swarm needs most."
-                )
-            )
             return
         self.set_title(blocks.title)
         self.strip.show_blocks(blocks.num_blocks, blocks.own, are_served=blocks.are_served, in_words=blocks.in_words)
-        self.why.setText(blocks.why)
-        self.why.setVisible(bool(blocks.why))
 
 
 def _to_clipboard(text: str) -> None:

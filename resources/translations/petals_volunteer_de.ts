@@ -1471,10 +1471,6 @@
         <translation>{own} der {count} Blöcke von {model}</translation>
     </message>
     <message>
-        <source>Chosen {reason}.</source>
-        <translation>Gewählt, {reason}.</translation>
-    </message>
-    <message>
         <source>{first} and {last}</source>
         <translation>{first} und {last}</translation>
     </message>

@@ -276,13 +276,12 @@ def test_the_network_tells_rates_and_what_today_came_to(link):
     assert list(map(_plain, amount.lines)) == ["770 kB/s received", "Today 3.0 GB sent, 2.0 GB received"]
 
 
-def test_the_blocks_are_counted_and_reasoned(link, home):
-    link.say(state=State.LOADING, blocks=(12, 16), blocks_reason="because nobody else serves blocks 12-15")
+def test_the_blocks_are_counted(link, home):
+    link.say(state=State.LOADING, blocks=(12, 16))
     blocks = home.blocks
     assert blocks is not None
     assert blocks.title == "4 of the 70 blocks of bloom"
     assert (blocks.own, blocks.num_blocks, blocks.are_served) == (range(12, 16), 70, False)
-    assert blocks.why == "Chosen because nobody else serves blocks 12-15."
 
 
 def test_limits_that_cannot_be_told_are_named(link, home):

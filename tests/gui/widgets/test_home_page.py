@@ -50,9 +50,16 @@ def test_the_first_start_is_not_an_empty_page(page, link):
     assert page.state.headline.text() == "Not serving"
     assert _buttons(page) == ["Start"]
     assert not page.pause.isVisible()
-    for words in (page.now.first, page.given.first, page.network.first, page.blocks.why):
+    for words in (page.now.first, page.given.first, page.network.first, page.blocks.first):
         assert words.isVisible()
         assert words.text()
+
+
+def test_the_first_words_come_back_when_no_blocks_are_held(page, link):
+    link.say(state=State.SERVING, blocks=(12, 16), num_blocks=70)
+    assert page.blocks.strip.isVisible() and not page.blocks.first.isVisible()
+    link.say(state=State.PAUSED, reason="Paused by you", blocks=None)
+    assert page.blocks.first.isVisible() and not page.blocks.strip.isVisible()
 
 
 def test_pause_and_its_variants(page, link, qtbot):
