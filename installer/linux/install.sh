@@ -4,6 +4,7 @@
 set -eu
 
 name=petals-volunteer
+unit=$name.service
 data_home=${XDG_DATA_HOME:-$HOME/.local/share}
 place=$HOME/.local/opt/$name
 command=$HOME/.local/bin/volunteer
@@ -30,16 +31,25 @@ install() {
         echo "$command is there already and is not ours: move it away first." >&2
         exit 1
     fi
-    end_running
     mkdir -p "$(dirname "$place")"
     # Beside and then into place: an installation that breaks off leaves the old one whole.
     rm -rf "$place.new"
     cp -R "$here/program" "$place.new"
     cp "$here/install.sh" "$place.new/"
+    had_service=false
+    if service_runs; then
+        had_service=true
+        echo "The service of Petals Volunteer is stopped; it goes on with the new version."
+        systemctl --user stop "$unit" || true
+    fi
+    end_running
     remove_listed
     rm -rf "$place"
     mkdir -p "$(dirname "$place")" "$(dirname "$command")"
     mv "$place.new" "$place"
+    if [ "$had_service" = true ]; then
+        systemctl --user start "$unit" || echo "It did not start again: try systemctl --user start $name" >&2
+    fi
     : >"$list"
     (cd "$here/share" && find . -type f) | while read -r file; do
         put "$here/share/$file" "$data_home/${file#./}"
@@ -131,6 +141,15 @@ running() {
             ;;
         esac
     done
+}
+
+# Whether systemd runs the program that is here; the unit may be another installation's.
+service_runs() {
+    main_pid=$(systemctl --user show --property=MainPID --value "$unit" 2>/dev/null) || return 1
+    case $(readlink "/proc/$main_pid/exe" 2>/dev/null) in
+    "$place"/*) return 0 ;;
+    *) return 1 ;;
+    esac
 }
 
 end_running() {
