@@ -315,6 +315,25 @@ def test_the_service_of_another_installation_is_let_alone(
     assert running.wait(timeout=10) != 0
 
 
+@pytest.mark.parametrize("empty", ["", ".local/bin", ".local/opt", ".local/share/applications"])
+def test_removal_leaves_folders_that_were_there_and_no_others(home: Path, install: Install, empty: str) -> None:
+    (home / empty).mkdir(parents=True, exist_ok=True)
+    before = set(home.rglob("*"))
+    install()
+    install()  # what the first one made is still ours
+    install("--uninstall", script=home / ".local/opt/petals-volunteer/install.sh")
+    assert set(home.rglob("*")) == before
+
+
+def test_removal_leaves_folders_that_somebody_else_uses_by_now(home: Path, install: Install) -> None:
+    install()
+    other = home / ".local/bin/other"
+    other.touch()
+    install("--uninstall", script=home / ".local/opt/petals-volunteer/install.sh")
+    assert other.exists()
+    assert not (home / ".local/opt").exists()
+
+
 def test_the_menu_entry_starts_the_program_by_its_whole_path(home: Path, install: Install) -> None:
     install()
     entry = home / ".local/share/applications/petals-volunteer.desktop"
