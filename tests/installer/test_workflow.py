@@ -25,6 +25,12 @@ def test_what_it_runs_is_there() -> None:
         assert (ROOT / path).is_file()
 
 
+def test_one_list_says_what_is_to_be_installed_and_has_what_qt_draws_with() -> None:
+    assert WORKFLOW.read_text(encoding="utf-8").count("apt-get install") == 1
+    listed = (ROOT / "installer" / "build-tools.txt").read_text(encoding="utf-8").splitlines()
+    assert {"libdbus-1-3", "libegl1", "libfontconfig1", "libgl1", "libxkbcommon0"} <= set(listed)
+
+
 def test_the_publishers_key_is_not_given_to_it() -> None:
     text = WORKFLOW.read_text(encoding="utf-8")
     assert "release.py sign" not in text
