@@ -141,12 +141,16 @@ def new_key(file: Path, passphrase: str) -> str:
     Raises:
         NoRelease: there is such a file.
     """
-    if file.exists():
-        raise NoRelease(f"{file} is there already, and a key that is overwritten is gone for good.")
+    _check_is_free(file)
     key = Ed25519PrivateKey.generate()
     encryption = BestAvailableEncryption(passphrase.encode()) if passphrase else NoEncryption()
     write_file(file, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption), is_private=True)
     return public_key_text(key)
+
+
+def _check_is_free(file: Path) -> None:
+    if file.exists():
+        raise NoRelease(f"{file} is there already, and a key that is overwritten is gone for good.")
 
 
 def load_key(file: Path, ask: Callable[[str], str] = getpass.getpass) -> Ed25519PrivateKey:
@@ -299,6 +303,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _new_key(file: Path) -> None:
+    _check_is_free(file)
     passphrase = getpass.getpass("Passphrase for the new key: ")
     if not passphrase or getpass.getpass("Again: ") != passphrase:
         raise NoRelease("A key needs a passphrase, the same one twice.")

@@ -188,6 +188,17 @@ def test_a_key_is_made_once_and_read_back(tmp_path: Path) -> None:
         script.load_key(file, lambda question: "wrong")
 
 
+def test_nobody_is_asked_for_the_passphrase_of_a_key_that_cannot_be_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "release.key"
+    file.write_text("a key")
+    monkeypatch.setattr(script.getpass, "getpass", lambda question: pytest.fail(question))
+    assert script.main(["new-key", str(file)]) == 1
+    assert "is there already" in capsys.readouterr().err
+    assert file.read_text() == "a key"
+
+
 def test_keys_that_will_not_do_are_told(tmp_path: Path) -> None:
     file = tmp_path / "key"
     with pytest.raises(script.NoRelease, match="cannot be used"):
