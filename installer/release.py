@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import getpass
 import os
+import re
 import subprocess
 import sys
 import time
@@ -119,12 +120,12 @@ def _archives(folder: Path, version: str) -> Iterator[Archive]:
     if not paths:
         raise NoRelease(f"There is nothing in {folder} to release.")
     for path in paths:
-        system = next((system for ending, system in _SYSTEMS.items() if path.name.endswith(ending)), None)
-        if system is None or path.is_symlink() or not path.is_file():
+        ending = next((ending for ending in _SYSTEMS if path.name.endswith(ending)), None)
+        if ending is None or path.is_symlink() or not path.is_file():
             raise NoRelease(f"{path.name} is nothing to release; only archives may lie in {folder}.")
-        if version not in path.name:
+        if version not in re.split("[-_]", path.name.removesuffix(ending)):
             raise NoRelease(f"{path.name} is not of version {version}.")
-        yield describe_archive(path, system)
+        yield describe_archive(path, _SYSTEMS[ending])
 
 
 def _sums(release: Release) -> str:

@@ -66,6 +66,11 @@ def test_a_signed_release_verifies(folder: Path) -> None:
     assert systems == dict(zip(NAMES, ("linux", "linux", "windows", "macos"), strict=True))
 
 
+def test_a_version_may_stand_before_the_ending(folder: Path) -> None:
+    (folder / "petals-volunteer-1.2.0.tar.gz").write_bytes(b"x")
+    assert len(sign(folder).archives) == len(NAMES) + 1
+
+
 def test_signing_again_replaces_what_was_there(folder: Path) -> None:
     sign(folder)
     (folder / NAMES[0]).write_bytes(b"built anew")
@@ -154,6 +159,9 @@ def test_a_folder_without_a_manifest_is_told(tmp_path: Path) -> None:
     [
         ("notes.txt", "nothing to release"),
         ("petals-volunteer_1.1.0_amd64.deb", "not of version 1.2.0"),
+        ("petals-volunteer_11.2.0_amd64.deb", "not of version 1.2.0"),
+        ("petals-volunteer-1.2.0.1-windows-x64.exe", "not of version 1.2.0"),
+        ("petals-volunteer-1.2.0rc1.tar.gz", "not of version 1.2.0"),
         ("petals volunteer-1.2.0.exe", "No manifest can be made"),
     ],
 )
