@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import getpass
 import os
+import re
 import subprocess
 import sys
 import time
@@ -119,12 +120,12 @@ def _archives(folder: Path, version: str) -> Iterator[Archive]:
     if not paths:
         raise NoRelease(f"There is nothing in {folder} to release.")
     for path in paths:
-        system = next((system for ending, system in _SYSTEMS.items() if path.name.endswith(ending)), None)
-        if system is None or path.is_symlink() or not path.is_file():
+        ending = next((ending for ending in _SYSTEMS if path.name.endswith(ending)), None)
+        if ending is None or path.is_symlink() or not path.is_file():
             raise NoRelease(f"{path.name} is nothing to release; only archives may lie in {folder}.")
-        if version not in path.name:
+        if version not in re.split("[-_]", path.name.removesuffix(ending)):
             raise NoRelease(f"{path.name} is not of version {version}.")
-        yield describe_archive(path, system)
+        yield describe_archive(path, _SYSTEMS[ending])
 
 
 def _sums(release: Release) -> str:
@@ -141,12 +142,16 @@ def new_key(file: Path, passphrase: str) -> str:
     Raises:
         NoRelease: there is such a file.
     """
-    if file.exists():
-        raise NoRelease(f"{file} is there already, and a key that is overwritten is gone for good.")
+    _check_is_free(file)
     key = Ed25519PrivateKey.generate()
     encryption = BestAvailableEncryption(passphrase.encode()) if passphrase else NoEncryption()
     write_file(file, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption), is_private=True)
     return public_key_text(key)
+
+
+def _check_is_free(file: Path) -> None:
+    if file.exists():
+        raise NoRelease(f"{file} is there already, and a key that is overwritten is gone for good.")
 
 
 def load_key(file: Path, ask: Callable[[str], str] = getpass.getpass) -> Ed25519PrivateKey:
@@ -299,6 +304,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _new_key(file: Path) -> None:
+    _check_is_free(file)
     passphrase = getpass.getpass("Passphrase for the new key: ")
     if not passphrase or getpass.getpass("Again: ") != passphrase:
         raise NoRelease("A key needs a passphrase, the same one twice.")

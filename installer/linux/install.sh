@@ -4,10 +4,12 @@
 set -eu
 
 name=petals-volunteer
+unit=$name.service
 data_home=${XDG_DATA_HOME:-$HOME/.local/share}
 place=$HOME/.local/opt/$name
 command=$HOME/.local/bin/volunteer
 list=$place/installed-files
+folders=$place/made-folders
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
 
 main() {
@@ -30,16 +32,27 @@ install() {
         echo "$command is there already and is not ours: move it away first." >&2
         exit 1
     fi
-    end_running
+    made=$(missing "$(dirname "$place")")
     mkdir -p "$(dirname "$place")"
     # Beside and then into place: an installation that breaks off leaves the old one whole.
     rm -rf "$place.new"
     cp -R "$here/program" "$place.new"
     cp "$here/install.sh" "$place.new/"
+    # What an older version made is still ours.
+    { cat "$folders" 2>/dev/null || true; echo "$made"; } >"$place.new/$(basename "$folders")"
+    had_service=false
+    if service_runs; then
+        had_service=true
+        echo "The service of Petals Volunteer is stopped; it goes on with the new version."
+        systemctl --user stop "$unit" || true
+    fi
+    end_running
     remove_listed
     rm -rf "$place"
-    mkdir -p "$(dirname "$place")" "$(dirname "$command")"
     mv "$place.new" "$place"
+    if [ "$had_service" = true ]; then
+        systemctl --user start "$unit" || echo "It did not start again: try systemctl --user start $name" >&2
+    fi
     : >"$list"
     (cd "$here/share" && find . -type f) | while read -r file; do
         put "$here/share/$file" "$data_home/${file#./}"
@@ -49,6 +62,7 @@ install() {
     put "$here/$name.desktop" "$entry"
     escaped=$(printf %s "$place/volunteer" | sed 's/[\\&|]/\\&/g')
     sed -i "s|^Exec=volunteer|Exec=\"$escaped\"|; s|^TryExec=volunteer|TryExec=$escaped|" "$entry"
+    make_folder "$(dirname "$command")"
     ln -sf "$place/volunteer" "$command"
     echo "$command" >>"$list"
     # Desktops look whether the folder has changed.
@@ -58,8 +72,18 @@ install() {
     echo "$place/install.sh --uninstall takes it away again."
 }
 
+# Those of a folder and the ones around it that are not there.
+missing() {
+    [ -d "$1" ] || { echo "$1"; missing "$(dirname "$1")"; }
+}
+
+make_folder() {
+    missing "$1" >>"$folders"
+    mkdir -p "$1"
+}
+
 put() {
-    mkdir -p "$(dirname "$2")"
+    make_folder "$(dirname "$2")"
     cp "$1" "$2"
     echo "$2" >>"$list"
 }
@@ -88,8 +112,12 @@ uninstall() {
     done
     end_running
     remove_listed
+    # The innermost first.
+    made=$(LC_ALL=C sort -ru "$folders")
     rm -rf "$place"
-    rmdir "$(dirname "$place")" 2>/dev/null || true
+    echo "$made" | while read -r folder; do
+        rmdir "$folder" 2>/dev/null || true # something else may be in it
+    done
     touch "$data_home/icons/hicolor" 2>/dev/null || true
     echo "Petals Volunteer is gone."
     ask_about_data
@@ -114,11 +142,6 @@ remove_listed() {
     [ -e "$list" ] || return 0
     while read -r file; do
         rm -f "$file"
-        # Folders that nothing else is in.
-        folder=$(dirname "$file")
-        while [ "$folder" != "$HOME" ] && rmdir "$folder" 2>/dev/null; do
-            folder=$(dirname "$folder")
-        done
     done <"$list"
 }
 
@@ -131,6 +154,15 @@ running() {
             ;;
         esac
     done
+}
+
+# Whether systemd runs the program that is here; the unit may be another installation's.
+service_runs() {
+    main_pid=$(systemctl --user show --property=MainPID --value "$unit" 2>/dev/null) || return 1
+    case $(readlink "/proc/$main_pid/exe" 2>/dev/null) in
+    "$place"/*) return 0 ;;
+    *) return 1 ;;
+    esac
 }
 
 end_running() {

@@ -46,12 +46,12 @@ def build_installer(
     """Compiles the installer; takes any warning for a failure.
 
     Args:
-        staged: the one-folder build; gets the texts.
-        sign_command: signs the program whose path follows it, for the installer and the uninstaller.
+        staged: the one-folder build; gets the texts, and its programs are signed.
+        sign_command: signs the program whose path follows it, for the programs, the uninstaller and the installer.
         more_options: for makensis.
 
     Raises:
-        NotBuilt: something is missing, or makensis says no.
+        NotBuilt: something is missing, or the command that signs or makensis says no.
     """
     missing = [name for name in (*PROGRAMS, "_internal") if not (staged / name).exists()]
     if missing:
@@ -62,6 +62,10 @@ def build_installer(
     for name, source in TEXTS.items():
         # Notepad on old systems shows lone line feeds as one long line.
         (staged / name).write_text(source.read_text(encoding="utf-8"), encoding="utf-8-sig", newline="\r\n")
+    if sign_command is not None:
+        # The libraries are others' work: who made them signs them, or nobody.
+        for name in PROGRAMS:
+            _sign(staged / name, sign_command)
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as drawn:
         welcome, header = write_pictures(Path(drawn))
@@ -77,6 +81,20 @@ def build_installer(
     if done.returncode != 0 or not output.is_file():
         output.unlink(missing_ok=True)  # after a warning, makensis has written one all the same
         raise NotBuilt(f"makensis made no installer:\n{done.stdout.strip()}")
+
+
+def _sign(program: Path, sign_command: str) -> None:
+    """Raises NotBuilt."""
+    done = subprocess.run(  # noqa: S602 (as makensis runs it: the publisher's own words)
+        f'{sign_command} "{program.resolve()}"',
+        shell=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        errors="replace",
+    )
+    if done.returncode != 0:
+        raise NotBuilt(f"{program.name} was not signed:\n{done.stdout.strip()}")
 
 
 def main(arguments: list[str]) -> int:

@@ -45,7 +45,8 @@ VIAddVersionKey "FileVersion" "${VERSION}"
 VIAddVersionKey "ProductVersion" "${VERSION}"
 VIAddVersionKey "LegalCopyright" "MIT licence"
 
-; Windows warns of programs that nobody signed. The publisher's own command signs both (installer/RELEASE.md).
+; Windows warns of programs that nobody signed. The publisher's own command signs both (installer/RELEASE.md); build.py has
+; signed the programs inside.
 !ifdef SIGN_COMMAND
   !finalize `${SIGN_COMMAND} "%1"` = 0
   !uninstfinalize `${SIGN_COMMAND} "%1"` = 0

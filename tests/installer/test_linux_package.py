@@ -6,7 +6,8 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -232,9 +233,30 @@ Install = Callable[..., str]
 
 
 @pytest.fixture
-def install(home: Path, unpacked: Path) -> Install:
+def systemctl(tmp_path: Path) -> Path:
+    """The folder of a stand-in that knows one service, whose process is in `pid`, and writes down what it is told."""
+    folder = tmp_path / "systemd"
+    folder.mkdir()
+    (folder / "pid").write_text("0")
+    (folder / "told").touch()
+    stand_in = folder / "systemctl"
+    stand_in.write_text(
+        "#!/bin/sh\n"
+        'here=$(dirname "$0")\n'
+        'case "$*" in\n'
+        '"--user show --property=MainPID --value petals-volunteer.service") cat "$here/pid" ;;\n'
+        '"--user stop petals-volunteer.service") kill "$(cat "$here/pid")" ;;\n'
+        "esac\n"
+        'echo "$2 by $(readlink "$HOME/.local/opt/petals-volunteer/version" || echo nobody)" >>"$here/told"\n'
+    )
+    stand_in.chmod(0o755)
+    return folder
+
+
+@pytest.fixture
+def install(home: Path, unpacked: Path, systemctl: Path) -> Install:
     def run(*words: str, code: int = 0, script: Path | None = None) -> str:
-        environment = {"HOME": str(home), "XDG_DATA_HOME": "", "PATH": "/usr/bin:/bin"}
+        environment = {"HOME": str(home), "XDG_DATA_HOME": "", "PATH": f"{systemctl}:/usr/bin:/bin"}
         return output_of("/bin/sh", script or unpacked / "install.sh", *words, code=code, **environment)
 
     return run
@@ -257,6 +279,59 @@ def test_a_user_installs_upgrades_and_removes_it_without_an_administrator(home: 
     said = install("--uninstall", script=home / ".local/opt/petals-volunteer/install.sh")
     assert "stay in" in said
     assert files_below(home) == before
+
+
+@pytest.fixture
+def running(home: Path, unpacked: Path, install: Install) -> Iterator[subprocess.Popen[bytes]]:
+    """The installed program, of version 1, at work; the archive is of version 2 by now."""
+    shutil.copy(tool("sleep"), unpacked / "program" / "volunteer")
+    version = unpacked / "program" / "version"
+    version.symlink_to("1")
+    install()
+    version.unlink()
+    version.symlink_to("2")
+    process = subprocess.Popen([home / ".local/opt/petals-volunteer/volunteer", "300"])
+    threading.Thread(target=process.wait, daemon=True).start()  # a zombie would count as running
+    yield process
+    process.kill()
+
+
+def test_a_service_goes_on_with_the_new_version(
+    running: subprocess.Popen[bytes], systemctl: Path, install: Install
+) -> None:
+    (systemctl / "pid").write_text(str(running.pid))
+    (systemctl / "told").write_text("")
+    install()
+    assert (systemctl / "told").read_text().splitlines() == ["show by 1", "stop by 1", "start by 2"]
+
+
+def test_the_service_of_another_installation_is_let_alone(
+    running: subprocess.Popen[bytes], systemctl: Path, install: Install
+) -> None:
+    (systemctl / "pid").write_text(str(os.getpid()))
+    (systemctl / "told").write_text("")
+    assert "is being ended" in install()
+    assert (systemctl / "told").read_text().splitlines() == ["show by 1"]
+    assert running.wait(timeout=10) != 0
+
+
+@pytest.mark.parametrize("empty", ["", ".local/bin", ".local/opt", ".local/share/applications"])
+def test_removal_leaves_folders_that_were_there_and_no_others(home: Path, install: Install, empty: str) -> None:
+    (home / empty).mkdir(parents=True, exist_ok=True)
+    before = set(home.rglob("*"))
+    install()
+    install()  # what the first one made is still ours
+    install("--uninstall", script=home / ".local/opt/petals-volunteer/install.sh")
+    assert set(home.rglob("*")) == before
+
+
+def test_removal_leaves_folders_that_somebody_else_uses_by_now(home: Path, install: Install) -> None:
+    install()
+    other = home / ".local/bin/other"
+    other.touch()
+    install("--uninstall", script=home / ".local/opt/petals-volunteer/install.sh")
+    assert other.exists()
+    assert not (home / ".local/opt").exists()
 
 
 def test_the_menu_entry_starts_the_program_by_its_whole_path(home: Path, install: Install) -> None:

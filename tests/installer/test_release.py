@@ -66,6 +66,11 @@ def test_a_signed_release_verifies(folder: Path) -> None:
     assert systems == dict(zip(NAMES, ("linux", "linux", "windows", "macos"), strict=True))
 
 
+def test_a_version_may_stand_before_the_ending(folder: Path) -> None:
+    (folder / "petals-volunteer-1.2.0.tar.gz").write_bytes(b"x")
+    assert len(sign(folder).archives) == len(NAMES) + 1
+
+
 def test_signing_again_replaces_what_was_there(folder: Path) -> None:
     sign(folder)
     (folder / NAMES[0]).write_bytes(b"built anew")
@@ -154,6 +159,9 @@ def test_a_folder_without_a_manifest_is_told(tmp_path: Path) -> None:
     [
         ("notes.txt", "nothing to release"),
         ("petals-volunteer_1.1.0_amd64.deb", "not of version 1.2.0"),
+        ("petals-volunteer_11.2.0_amd64.deb", "not of version 1.2.0"),
+        ("petals-volunteer-1.2.0.1-windows-x64.exe", "not of version 1.2.0"),
+        ("petals-volunteer-1.2.0rc1.tar.gz", "not of version 1.2.0"),
         ("petals volunteer-1.2.0.exe", "No manifest can be made"),
     ],
 )
@@ -186,6 +194,17 @@ def test_a_key_is_made_once_and_read_back(tmp_path: Path) -> None:
         script.new_key(file, "")
     with pytest.raises(script.NoRelease, match="cannot be used as the publisher's key"):
         script.load_key(file, lambda question: "wrong")
+
+
+def test_nobody_is_asked_for_the_passphrase_of_a_key_that_cannot_be_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "release.key"
+    file.write_text("a key")
+    monkeypatch.setattr(script.getpass, "getpass", lambda question: pytest.fail(question))
+    assert script.main(["new-key", str(file)]) == 1
+    assert "is there already" in capsys.readouterr().err
+    assert file.read_text() == "a key"
 
 
 def test_keys_that_will_not_do_are_told(tmp_path: Path) -> None:

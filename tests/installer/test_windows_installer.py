@@ -55,14 +55,26 @@ def test_a_warning_is_a_failure(staged: Path, tmp_path: Path) -> None:
 
 
 @needs_nsis
-def test_both_the_installer_and_the_uninstaller_are_signed_where_there_is_a_command(
+def test_programs_installer_and_uninstaller_are_signed_where_there_is_a_command_and_no_library(
     staged: Path, tmp_path: Path
 ) -> None:
-    signed = tmp_path / "signed"
-    build.build_installer(staged, "1.2.0", tmp_path / "petals-volunteer.exe", sign_command=f"echo >> '{signed}' signed")
-    assert len(signed.read_text().splitlines()) == 2
+    signed, output = tmp_path / "signed", tmp_path / "petals-volunteer.exe"
+    build.build_installer(staged, "1.2.0", output, sign_command=f"echo >> '{signed}'")
+    programs, others = signed.read_text().splitlines()[:2], signed.read_text().splitlines()[2:]
+    assert programs == [str(staged / name) for name in build.PROGRAMS]  # before they are packed
+    assert len(others) == 2 and str(output) in others
+
+
+@needs_nsis
+@pytest.mark.parametrize("refused", ["volunteer.exe", "petals-volunteer.exe"])
+def test_what_cannot_be_signed_is_not_built(staged: Path, tmp_path: Path, refused: str) -> None:
+    output = tmp_path / "petals-volunteer.exe"
+    signer = tmp_path / "signer"
+    signer.write_text(f'#!/bin/sh\n[ "$(basename "$1")" != {refused} ]\n')
+    signer.chmod(0o755)
     with pytest.raises(build.NotBuilt):
-        build.build_installer(staged, "1.2.0", tmp_path / "petals-volunteer-2.exe", sign_command="false")
+        build.build_installer(staged, "1.2.0", output, sign_command=f"'{signer}'")
+    assert not output.exists()
 
 
 def test_a_build_that_is_not_for_windows_is_told(tmp_path: Path) -> None:

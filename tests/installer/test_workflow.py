@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -23,6 +24,18 @@ def test_what_it_runs_is_there() -> None:
     for path in ("installer/release.py", "installer/build-tools.txt", "installer/RELEASE.md"):
         assert path in text
         assert (ROOT / path).is_file()
+
+
+def test_one_list_says_what_is_to_be_installed_and_has_what_qt_draws_with() -> None:
+    assert WORKFLOW.read_text(encoding="utf-8").count("apt-get install") == 1
+    listed = (ROOT / "installer" / "build-tools.txt").read_text(encoding="utf-8").splitlines()
+    assert {"libdbus-1-3", "libegl1", "libfontconfig1", "libgl1", "libxkbcommon0"} <= set(listed)
+
+
+def test_what_others_made_is_pinned_by_its_commit() -> None:
+    used = re.findall(r"uses: (.*)", WORKFLOW.read_text(encoding="utf-8"))
+    assert used
+    assert [action for action in used if not re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", action)] == []
 
 
 def test_the_publishers_key_is_not_given_to_it() -> None:
