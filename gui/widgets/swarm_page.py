@@ -21,6 +21,7 @@ from gui.widgets.swarm_map import SwarmMap
 
 _MAP, _PRIVATE = "map", "private"
 _SEARCH_PX = 190
+_ARRIVED_MS = 100
 _LOOKS = {
     Health.HEALTHY: ("check", "good"),
     Health.THIN: ("warn", "warn"),
@@ -56,14 +57,22 @@ class SwarmPage(Page):
         self._stack.addWidget(self._map)
         self._stack.addWidget(PrivateSwarms(private_swarms, self))
         self.body.addWidget(self._stack)
-        # Once the details have their place: in a small window that may be below what is seen.
-        swarm.selected.connect(lambda: QTimer.singleShot(0, self, self._come_into_sight))
+        # Details come to their place in a few turns, and in a small window that is below what is seen.
+        self._arriving = QTimer(self, interval=_ARRIVED_MS, singleShot=True)
+        self._arriving.timeout.connect(self._come_into_sight)
+        swarm.selected.connect(lambda: self._arriving.start())
+        self.scroll_area.verticalScrollBar().rangeChanged.connect(self._go_along)
         self.show_part(_MAP)
 
     def show_part(self, part: str) -> None:
         self.parts.show_choice(part)
         self._stack.setCurrentIndex((_MAP, _PRIVATE).index(part))
+        self.scroll_area.verticalScrollBar().setValue(0)
         self._show_wanted()
+
+    def _go_along(self) -> None:
+        if self._arriving.isActive():
+            self._come_into_sight()
 
     def _come_into_sight(self) -> None:
         if self._map.seen.details.isVisible():
@@ -128,11 +137,12 @@ class _SeenSwarm(QWidget):
         self.headline = theme.role(QLabel(self), "card")
         self.totals = theme.role(QLabel(self), "secondary")
         self.why = QLabel(self)
-        self.why.setWordWrap(True)
         self.map = SwarmMap(swarm, self)
         self.nobody = theme.role(QLabel(self), "secondary")
         self.nobody.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self.details = ServerDetails(swarm, self)
+        for label in (self.headline, self.totals, self.why, self.nobody):
+            label.setWordWrap(True)  # names of models are long
         self._lay_out()
         swarm.changed.connect(self._show)
         self._show()
@@ -143,10 +153,9 @@ class _SeenSwarm(QWidget):
         first = QHBoxLayout()
         first.setSpacing(theme.S)
         first.addWidget(self.icon)
-        first.addWidget(self.headline)
-        first.addSpacing(theme.XS)
-        first.addWidget(self.totals, 1)
+        first.addWidget(self.headline, 1)
         said.addLayout(first)
+        said.addWidget(self.totals)
         said.addWidget(self.why)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)

@@ -218,6 +218,7 @@ def serving(on: Stage) -> None:
     gpu = GpuReading(name="NVIDIA RTX 3060", free_bytes=3 * GIB, total_bytes=12 * GIB, temperature_c=61, power_w=118.0)
     broken = GpuReading(name="NVIDIA GTX 750", problem="Its driver is too old.")
     on.link.say(
+        model="meta-llama/Llama-3.3-70B-Instruct",
         blocks=(12, 16),
         blocks_reason="because nobody else serves blocks 12-15",
         peer_id="Qm1",

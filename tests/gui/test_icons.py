@@ -16,7 +16,7 @@ from volunteer.resource_files import resource
 NAMES = sorted(path.stem for path in resource("icons").glob("*.svg"))
 NOT_RECOLOURED = {"arrow-down", "arrow-up", "mark-on-light", "mark-on-dark"}
 """Used by the style sheet, which cannot colour pictures."""
-USED = re.compile(r"""\bicon\(\s*"([a-z-]+)\"""")
+USED = re.compile(r"""\b(?:icon|IconButton)\(\s*"([a-z-]+)\"""")
 
 
 def image(name: str, size: int = 48) -> QImage:

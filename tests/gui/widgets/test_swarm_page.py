@@ -171,6 +171,16 @@ def test_in_a_small_window_the_details_come_into_sight(seen, qtbot):
     qtbot.waitUntil(lambda: details.mapTo(area, QPoint(0, details.height())).y() <= area.height() + theme.XL)
 
 
+def test_the_other_part_of_the_page_is_seen_from_its_top(seen, qtbot):
+    seen.resize(588, 300)
+    QApplication.processEvents()
+    bar = seen.scroll_area.verticalScrollBar()
+    part(seen, ServerView).selectRow(1)
+    qtbot.waitUntil(lambda: bar.value() > 0)
+    seen.show_part("private")
+    assert bar.value() == 0
+
+
 def test_closing_the_details_lets_go_of_the_row(seen, swarm):
     view, details = part(seen, ServerView), part(seen, ServerDetails)
     view.selectRow(1)
