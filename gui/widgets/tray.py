@@ -19,10 +19,12 @@ _NOTICE_MS = 10_000
 class Tray(QObject):
     """
     Signals:
-        open_wanted: the window is to be shown, or to be hidden where it is in front.
+        open_wanted: the window is to be shown.
+        toggle_wanted: it is to be shown, or to be hidden where it is in front.
     """
 
     open_wanted = Signal()
+    toggle_wanted = Signal()
     quit_wanted = Signal()
 
     def __init__(self, worker: WorkerViewModel, parent: QObject | None):
@@ -67,7 +69,7 @@ class Tray(QObject):
     def _activated(self, how: QSystemTrayIcon.ActivationReason) -> None:
         # A double click is a Trigger, and then a DoubleClick: taken twice, it would show the window and hide it again.
         if how is QSystemTrayIcon.ActivationReason.Trigger:
-            self.open_wanted.emit()
+            self.toggle_wanted.emit()
 
     def _show(self) -> None:
         worker = self._worker

@@ -70,9 +70,15 @@ def test_opening_and_quitting_are_told(qtbot: QtBot, tray: Tray) -> None:
         tray.quit.trigger()
 
 
+def test_the_menu_and_a_notification_never_hide_the_window(qtbot: QtBot, tray: Tray) -> None:
+    with qtbot.assertNotEmitted(tray.toggle_wanted), qtbot.waitSignals([tray.open_wanted] * 2):
+        tray.open.trigger()
+        tray.icon.messageClicked.emit()
+
+
 def test_a_double_click_opens_the_window_and_does_not_hide_it_again(tray: Tray) -> None:
     wanted: list[bool] = []
-    tray.open_wanted.connect(lambda: wanted.append(True))
+    tray.toggle_wanted.connect(lambda: wanted.append(True))
     for how in (QSystemTrayIcon.ActivationReason.Trigger, QSystemTrayIcon.ActivationReason.DoubleClick):
         tray.icon.activated.emit(how)
     assert len(wanted) == 1
