@@ -13,13 +13,13 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from volunteer.bench.options import BENCHMARKS, BLOOM_560M_SHAPE, SMOLLM2, BenchOptions, Outputs, judged
 from volunteer.completion import SHELLS
-from volunteer.errors import ExitCode, UserError
+from volunteer.errors import ConfigurationError, ExitCode, Unavailable, UsageError, UserError
 from volunteer.settings import DATA_DIR_VARIABLE, default_data_dir, load_settings, peers_file
 
 if TYPE_CHECKING:
@@ -39,12 +39,11 @@ _CHAT_PATIENCE_S = 3600.0
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the role that the arguments name; returns the exit code."""
-    parser = _parser()
-    options = parser.parse_args(arguments)
-    if options.data_dir is not None:
-        os.environ[DATA_DIR_VARIABLE] = options.data_dir
-    _set_up_logging(options.verbose, is_supervised=options.command == "worker")
     try:
+        options = _parser().parse_args(arguments)
+        if options.data_dir is not None:
+            os.environ[DATA_DIR_VARIABLE] = options.data_dir
+        _set_up_logging(options.verbose, is_supervised=options.command == "worker")
         return _run(options, sys.argv[1:] if arguments is None else arguments)
     except UserError as error:
         print(error, file=sys.stderr)
@@ -360,8 +359,36 @@ def _take_environment(parser: argparse.ArgumentParser) -> None:
             continue
         if isinstance(action, argparse._StoreTrueAction):
             action.default = text.lower() not in ("0", "no", "false", "off")
+        elif action.nargs == "+":
+            action.default = text.split()
         else:
-            action.default = text.split() if action.nargs == "+" else text  # argparse converts text defaults itself
+            # argparse converts a text default itself, where no option took its place.
+            action.default = _FromEnvironment(text)
+            action.type = _converter(action)
+
+
+class _FromEnvironment(str):
+    """The text of a variable that stands in for an option."""
+
+
+def _converter(action: argparse.Action) -> Callable[[str], Any]:
+    """The type of an option, which tells a variable of the environment that is wrong from words that are."""
+    convert: Callable[[str], Any] = action.type if callable(action.type) else str
+
+    def converted(text: str) -> Any:
+        if not isinstance(text, _FromEnvironment):
+            return convert(text)
+        try:
+            value = convert(text)
+        except (ValueError, argparse.ArgumentTypeError):
+            value = None
+        if value is None or (action.choices is not None and value not in action.choices):
+            name = _ENVIRONMENT_PREFIX + action.dest.upper()
+            raise ConfigurationError(f"{name} cannot be {text[:80]!r}: `volunteer --help` says what it takes.")
+        return value
+
+    converted.__name__ = getattr(convert, "__name__", "value")  # in what argparse says of wrong words
+    return converted
 
 
 def _set_up_logging(verbose: bool, *, is_supervised: bool = False) -> None:
@@ -388,8 +415,6 @@ def _set_up_logging(verbose: bool, *, is_supervised: bool = False) -> None:
 
 
 def _open_window(options: argparse.Namespace, arguments: Sequence[str]) -> int:
-    from volunteer.errors import Unavailable
-
     try:
         from gui.application import run
     except ImportError as error:  # Qt loads libraries of the system, which a server may not have
@@ -433,7 +458,6 @@ def _serve(options: argparse.Namespace, *, waits_when_failed: bool = False) -> i
 def _check_worker_is_here() -> None:
     """Raises ConfigurationError: this folder is for a worker of another computer."""
     from volunteer.control.elsewhere import command_elsewhere, in_words
-    from volunteer.errors import ConfigurationError
 
     if command := command_elsewhere(default_data_dir()):
         raise ConfigurationError(
@@ -444,7 +468,6 @@ def _check_worker_is_here() -> None:
 def _say_which_computer() -> None:
     """For what shows the files of this computer, wherever the worker is."""
     from volunteer.control.elsewhere import command_elsewhere, in_words
-    from volunteer.errors import ConfigurationError
 
     with contextlib.suppress(ConfigurationError):
         if command := command_elsewhere(default_data_dir()):
@@ -458,8 +481,6 @@ def _say_which_computer() -> None:
 def _check_can_join() -> None:
     """Raises ConfigurationError where the program was built without what a peer of a swarm needs, as on Windows."""
     import importlib.util
-
-    from volunteer.errors import ConfigurationError
 
     if importlib.util.find_spec("hivemind") is None:
         raise ConfigurationError(
@@ -664,7 +685,6 @@ class _NoRouteNotice:
 
 def _speculation(options: argparse.Namespace, target: SwarmModel) -> Speculation | None:
     from volunteer.client.speculation import PromptLookup, load_draft
-    from volunteer.errors import ConfigurationError
     from volunteer.swarm_model import open_swarm_model
 
     match options.speculate or ("draft" if options.draft_model else "none"):
@@ -672,7 +692,7 @@ def _speculation(options: argparse.Namespace, target: SwarmModel) -> Speculation
             return PromptLookup()
         case "draft":
             if not options.draft_model:
-                raise ConfigurationError("Say which model drafts with --draft-model.")
+                raise UsageError("Say which model drafts with --draft-model.")
             draft = open_swarm_model(options.draft_model, models_dir=default_data_dir() / "models")
             return load_draft(draft, target)
     return None
@@ -727,7 +747,6 @@ def _swarm(options: argparse.Namespace) -> int:
         return _swarm_verb(options)
     _check_can_join()
     from volunteer.client.connection import Connection
-    from volunteer.errors import ConfigurationError
     from volunteer.server.block_selection import missing_blocks
     from volunteer.swarm.records import blocks_in_words
 
@@ -810,7 +829,6 @@ def _verb(options: argparse.Namespace) -> int:
 
 
 def _config(options: argparse.Namespace) -> int:
-    from volunteer.errors import ConfigurationError
     from volunteer.verbs import change_setting, list_settings, show_setting
 
     data_dir = default_data_dir()
@@ -823,7 +841,7 @@ def _config(options: argparse.Namespace) -> int:
             return change_setting(data_dir, name, value, out=_print)
         case ("reset", str(name), None):
             return change_setting(data_dir, name, None, out=_print)
-    raise ConfigurationError("Write config list, config get NAME, config set NAME VALUE or config reset NAME.")
+    raise UsageError("Write config list, config get NAME, config set NAME VALUE or config reset NAME.")
 
 
 def _blocks(options: argparse.Namespace) -> int:
@@ -862,11 +880,10 @@ def _blocks(options: argparse.Namespace) -> int:
 
 
 def _points(options: argparse.Namespace) -> int:
-    from volunteer.errors import ConfigurationError
     from volunteer.points_verbs import export_points, show_points, verify_points
 
     if options.file is not None and options.action != "export":
-        raise ConfigurationError("A file is named only with points export.")
+        raise UsageError("A file is named only with points export.")
     _say_which_computer()
     match options.action:
         case "export":
@@ -921,12 +938,11 @@ def _update_check(options: argparse.Namespace) -> int:
 
 def _connect(options: argparse.Namespace) -> int:
     from volunteer.control.elsewhere import command_elsewhere, in_words, set_elsewhere
-    from volunteer.errors import ConfigurationError
     from volunteer.verbs import show_status
 
     data_dir = default_data_dir()
     if options.here and options.words:
-        raise ConfigurationError("Say either --here or a command.")
+        raise UsageError("Say either --here or a command.")
     if options.here or options.words:
         set_elsewhere(data_dir, options.words[1:] if options.words[:1] == ["--"] else options.words)
     command = command_elsewhere(data_dir)

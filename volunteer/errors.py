@@ -36,6 +36,12 @@ class ConfigurationError(UserError):
     exit_code = ExitCode.BAD_CONFIGURATION
 
 
+class UsageError(ConfigurationError):
+    """What was typed cannot be meant: a form that there is not, a name that nothing has, a value that nothing takes."""
+
+    exit_code = ExitCode.USAGE
+
+
 class Unavailable(UserError):
     """The network, the Hub or the swarm does not give what is needed."""
 
