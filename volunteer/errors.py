@@ -22,6 +22,8 @@ ENDED_AS_ASKED = (128 + 2, 128 + 15)
 """Besides OK: of a worker that got SIGINT or SIGTERM."""
 NO_USE_TO_RESTART = (ExitCode.USAGE, ExitCode.NO_PERMISSION, ExitCode.BAD_CONFIGURATION)
 """Another try would end the same."""
+WAITS_FOR_OTHERS = (ExitCode.UNAVAILABLE, ExitCode.TRY_LATER)
+"""What was missing may come by itself, however late: a network after the login, room after somebody else's work."""
 
 
 class UserError(Exception):

@@ -360,11 +360,8 @@ _UNIT_HEAD = f"""\
 [Unit]
 Description=Petals Volunteer, serves blocks of large language models
 """
-# With pauses of 30 s ten starts within ten minutes are ten starts that failed at once: that is not the network.
-_LIMITS = """\
-StartLimitIntervalSec=10min
-StartLimitBurst=10
-"""
+# It is never given up: a network may come hours after the login, and systemd does not count starts by how they end.
+_LIMITS = "StartLimitIntervalSec=0\n"
 _UNIT_LIFE = f"""\
 Restart=on-failure
 RestartSec={_RESTART_S}
