@@ -142,6 +142,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     serving.add_argument("--public-name", metavar="NAME", help="shown to others in lists of servers")
     serving.add_argument("--json-events", action="store_true", help="print one JSON object a line on standard output")
+    # How a private swarm of this machine starts its workers, which must not outlive it.
+    serving.add_argument("--ends-with-input", action="store_true", help=argparse.SUPPRESS)
 
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     demo = commands.add_parser("demo", help="practice mode: a private swarm on this machine answers one question")
@@ -429,8 +431,11 @@ def _open_window(options: argparse.Namespace, arguments: Sequence[str]) -> int:
 def _serve(options: argparse.Namespace, *, waits_when_failed: bool = False) -> int:
     _check_worker_is_here()
     _check_can_join()
+    from volunteer.own_process import end_with_input
     from volunteer.worker import run_worker
 
+    if options.ends_with_input:
+        end_with_input()
     given = {
         "model": options.model,
         "revision": options.revision,

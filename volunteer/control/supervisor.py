@@ -20,7 +20,14 @@ from volunteer.control.channel import ControlClient
 from volunteer.control.elsewhere import command_elsewhere
 from volunteer.control.lifecycle import State
 from volunteer.control.messages import Message, Quit, StatusChanged, Subscribe, Topic
-from volunteer.errors import ENDED_AS_ASKED, NO_USE_TO_RESTART, WAITS_FOR_OTHERS, ConfigurationError, ExitCode, UserError
+from volunteer.errors import (
+    ENDED_AS_ASKED,
+    NO_USE_TO_RESTART,
+    WAITS_FOR_OTHERS,
+    ConfigurationError,
+    ExitCode,
+    UserError,
+)
 
 FIRST_DELAY_S = 1.0
 MAX_DELAY_S = 60.0
