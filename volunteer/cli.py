@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from volunteer.bench.options import BENCHMARKS, BLOOM_560M_SHAPE, SMOLLM2, BenchOptions, Outputs, judged
 from volunteer.completion import SHELLS
-from volunteer.errors import ConfigurationError, ExitCode, Unavailable, UsageError, UserError
+from volunteer.errors import ConfigurationError, ExitCode, TryLater, Unavailable, UsageError, UserError
 from volunteer.settings import DATA_DIR_VARIABLE, default_data_dir, load_settings, peers_file
 
 if TYPE_CHECKING:
@@ -850,19 +850,16 @@ def _config(options: argparse.Namespace) -> int:
 
 
 def _blocks(options: argparse.Namespace) -> int:
-    from volunteer.control.elsewhere import command_elsewhere
     from volunteer.models.stored_parts import stored_parts
-    from volunteer.verbs import find_worker
 
     _say_which_computer()
     stored = stored_parts(default_data_dir() / "models")
     bad = [part for part in stored if options.action == "verify" and part.is_whole and not part.file.is_unchanged()]
     if options.action == "prune":
-        worker = None if command_elsewhere(default_data_dir()) else find_worker(default_data_dir())
-        used_since_s = math.inf if worker is None else worker.started_s
-        stored = [part for part in stored if part.used_s < used_since_s]
-        for part in stored:
-            part.file.delete()
+        with _blocks_in_use() as used_since_s:
+            stored = [part for part in stored if part.used_s < used_since_s]
+            for part in stored:
+                part.file.delete()
     if options.json:
         rows = [
             {
@@ -882,6 +879,33 @@ def _blocks(options: argparse.Namespace) -> int:
     did = "freed" if options.action == "prune" else "on this disk"
     _print(f"{len(stored)} parts, {sum(part.num_bytes for part in stored) / 1e9:.2f} GB {did}")
     return ExitCode.FAILURE if bad else ExitCode.OK
+
+
+@contextlib.contextmanager
+def _blocks_in_use() -> Iterator[float]:
+    """Since when the worker of this computer has used blocks, as Unix time; no worker starts where none runs.
+
+    Raises:
+        TryLater: a worker runs and does not say since when.
+    """
+    from volunteer.control.elsewhere import command_elsewhere
+    from volunteer.own_process import AlreadyRunning, only_worker
+    from volunteer.verbs import find_worker
+
+    data_dir = default_data_dir()
+    worker = None if command_elsewhere(data_dir) else find_worker(data_dir)
+    if worker is not None:
+        yield worker.started_s
+        return
+    with contextlib.ExitStack() as alone:
+        try:
+            alone.enter_context(only_worker(data_dir))
+        except AlreadyRunning as error:
+            raise TryLater(
+                "A worker runs here and does not answer, so nothing was deleted: nobody knows which blocks it uses. "
+                "Try again later."
+            ) from error
+        yield math.inf
 
 
 def _points(options: argparse.Namespace) -> int:

@@ -44,6 +44,12 @@ class UsageError(ConfigurationError):
     exit_code = ExitCode.USAGE
 
 
+class TryLater(UserError):
+    """It cannot be done just now."""
+
+    exit_code = ExitCode.TRY_LATER
+
+
 class Unavailable(UserError):
     """The network, the Hub or the swarm does not give what is needed."""
 

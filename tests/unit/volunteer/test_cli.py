@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from volunteer import cli
+from volunteer.control.elsewhere import set_elsewhere
 from volunteer.errors import ExitCode
+from volunteer.own_process import only_worker
 
 
 def test_a_file_of_somebody_else_is_told_in_a_sentence(
@@ -73,6 +75,32 @@ def test_a_wrong_variable_is_wrong_configuration(
 def test_a_settings_file_that_cannot_be_read_is_wrong_configuration(tmp_path: Path) -> None:
     (tmp_path / "settings.json").mkdir()
     assert ended(["--data-dir", str(tmp_path), "config"]) == ExitCode.BAD_CONFIGURATION
+
+
+def test_blocks_are_pruned_where_no_worker_runs(tmp_path: Path) -> None:
+    block = stored_block(tmp_path)
+    assert ended(["--data-dir", str(tmp_path), "blocks", "prune"]) == ExitCode.OK
+    assert not block.exists()
+
+
+def test_no_block_is_pruned_while_a_worker_does_not_answer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    block = stored_block(tmp_path)
+    with only_worker(tmp_path):
+        assert ended(["--data-dir", str(tmp_path), "blocks", "prune"]) == ExitCode.TRY_LATER
+        assert "does not answer" in capsys.readouterr().err
+        set_elsewhere(tmp_path, ["ssh", "lab", "volunteer", "bridge"])
+        assert ended(["--data-dir", str(tmp_path), "blocks", "prune"]) == ExitCode.TRY_LATER
+    assert block.exists()
+    assert ended(["--data-dir", str(tmp_path), "blocks", "prune"]) == ExitCode.OK
+    assert not block.exists()
+
+
+def stored_block(data_dir: Path) -> Path:
+    folder = data_dir / "models" / "big--model" / ("0123456789" * 4)
+    folder.mkdir(parents=True)
+    block = folder / "block-2.safetensors"
+    block.write_bytes(b"x")
+    return block
 
 
 def ended(arguments: list[str]) -> int:
