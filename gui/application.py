@@ -7,8 +7,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from PySide6.QtCore import QMessageLogContext, QTimer, QtMsgType, qInstallMessageHandler
-from PySide6.QtWidgets import QApplication
+from PySide6.QtCore import QMessageLogContext, Qt, QTimer, QtMsgType, qInstallMessageHandler
+from PySide6.QtWidgets import QApplication, QMessageBox
 
 from gui.desk import Desk
 from gui.garbage import GarbageCollector
@@ -47,6 +47,10 @@ def run(data_dir: Path, *, hidden: bool = False, worker_options: Sequence[str] =
     stop = StopSignals(app)  # before others can know of this window: a signal is then kept until it can be heeded
     try:
         return _run(app, stop, data_dir, hidden=hidden, worker_options=worker_options)
+    except UserError as error:
+        if _nobody_reads_errors(app):
+            _show(str(error), stop)
+        raise
     finally:
         stop.close()
 
@@ -68,6 +72,19 @@ def _run(app: QApplication, stop: StopSignals, data_dir: Path, *, hidden: bool, 
     garbage.stop()
     instance.close()
     return ExitCode.OK
+
+
+def _nobody_reads_errors(app: QApplication) -> bool:
+    """Whoever opened the window by its icon has no terminal, and looks at the screen."""
+    has_screen = app.platformName() not in ("offscreen", "minimal")
+    return has_screen and (sys.stderr is None or not sys.stderr.isatty())
+
+
+def _show(problem: str, stop: StopSignals) -> None:
+    box = QMessageBox(QMessageBox.Icon.Critical, QApplication.applicationDisplayName(), problem)
+    box.setTextFormat(Qt.TextFormat.PlainText)  # there may be a path in it
+    stop.stop_wanted.connect(box.reject)
+    box.exec()
 
 
 def _application() -> QApplication:

@@ -179,7 +179,7 @@ def looking_without_a_worker(built: Built) -> None:
     built.run("quit")
     for verb in (["pause"], ["resume"], ["finish"], ["mode", "auto"]):
         built.run(*verb, code=_NOT_RUNNING)
-    built.run("pause", "--for", "soon", code=_BAD_CONFIGURATION)
+    built.run("pause", "--for", "soon", code=_USAGE)
 
 
 def doctor(built: Built) -> None:
@@ -201,7 +201,7 @@ def settings(built: Built) -> None:
     expect(built.run("config", "get", "limits.nice").strip() == "5", "A setting was not kept.")
     expect("limits.nice = 5" in built.run("config", "list"), "A setting is not listed.")
     built.run("config", "reset", "limits.nice")
-    built.run("config", "set", "limits.nice", "much", code=_BAD_CONFIGURATION)
+    built.run("config", "set", "limits.nice", "much", code=_USAGE)
 
 
 def completion(built: Built) -> None:

@@ -13,13 +13,13 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from volunteer.bench.options import BENCHMARKS, BLOOM_560M_SHAPE, SMOLLM2, BenchOptions, Outputs, judged
 from volunteer.completion import SHELLS
-from volunteer.errors import ExitCode, UserError
+from volunteer.errors import ConfigurationError, ExitCode, TryLater, Unavailable, UsageError, UserError
 from volunteer.settings import DATA_DIR_VARIABLE, default_data_dir, load_settings, peers_file
 
 if TYPE_CHECKING:
@@ -39,12 +39,11 @@ _CHAT_PATIENCE_S = 3600.0
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the role that the arguments name; returns the exit code."""
-    parser = _parser()
-    options = parser.parse_args(arguments)
-    if options.data_dir is not None:
-        os.environ[DATA_DIR_VARIABLE] = options.data_dir
-    _set_up_logging(options.verbose, is_supervised=options.command == "worker")
     try:
+        options = _parser().parse_args(arguments)
+        if options.data_dir is not None:
+            os.environ[DATA_DIR_VARIABLE] = options.data_dir
+        _set_up_logging(options.verbose, is_supervised=options.command == "worker")
         return _run(options, sys.argv[1:] if arguments is None else arguments)
     except UserError as error:
         print(error, file=sys.stderr)
@@ -143,6 +142,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     serving.add_argument("--public-name", metavar="NAME", help="shown to others in lists of servers")
     serving.add_argument("--json-events", action="store_true", help="print one JSON object a line on standard output")
+    # How a private swarm of this machine starts its workers, which must not outlive it.
+    serving.add_argument("--ends-with-input", action="store_true", help=argparse.SUPPRESS)
 
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     demo = commands.add_parser("demo", help="practice mode: a private swarm on this machine answers one question")
@@ -360,8 +361,36 @@ def _take_environment(parser: argparse.ArgumentParser) -> None:
             continue
         if isinstance(action, argparse._StoreTrueAction):
             action.default = text.lower() not in ("0", "no", "false", "off")
+        elif action.nargs == "+":
+            action.default = text.split()
         else:
-            action.default = text.split() if action.nargs == "+" else text  # argparse converts text defaults itself
+            # argparse converts a text default itself, where no option took its place.
+            action.default = _FromEnvironment(text)
+            action.type = _converter(action)
+
+
+class _FromEnvironment(str):
+    """The text of a variable that stands in for an option."""
+
+
+def _converter(action: argparse.Action) -> Callable[[str], Any]:
+    """The type of an option, which tells a variable of the environment that is wrong from words that are."""
+    convert: Callable[[str], Any] = action.type if callable(action.type) else str
+
+    def converted(text: str) -> Any:
+        if not isinstance(text, _FromEnvironment):
+            return convert(text)
+        try:
+            value = convert(text)
+        except (ValueError, argparse.ArgumentTypeError):
+            value = None
+        if value is None or (action.choices is not None and value not in action.choices):
+            name = _ENVIRONMENT_PREFIX + action.dest.upper()
+            raise ConfigurationError(f"{name} cannot be {text[:80]!r}: `volunteer --help` says what it takes.")
+        return value
+
+    converted.__name__ = getattr(convert, "__name__", "value")  # in what argparse says of wrong words
+    return converted
 
 
 def _set_up_logging(verbose: bool, *, is_supervised: bool = False) -> None:
@@ -388,8 +417,6 @@ def _set_up_logging(verbose: bool, *, is_supervised: bool = False) -> None:
 
 
 def _open_window(options: argparse.Namespace, arguments: Sequence[str]) -> int:
-    from volunteer.errors import Unavailable
-
     try:
         from gui.application import run
     except ImportError as error:  # Qt loads libraries of the system, which a server may not have
@@ -404,8 +431,11 @@ def _open_window(options: argparse.Namespace, arguments: Sequence[str]) -> int:
 def _serve(options: argparse.Namespace, *, waits_when_failed: bool = False) -> int:
     _check_worker_is_here()
     _check_can_join()
+    from volunteer.own_process import end_with_input
     from volunteer.worker import run_worker
 
+    if options.ends_with_input:
+        end_with_input()
     given = {
         "model": options.model,
         "revision": options.revision,
@@ -433,7 +463,6 @@ def _serve(options: argparse.Namespace, *, waits_when_failed: bool = False) -> i
 def _check_worker_is_here() -> None:
     """Raises ConfigurationError: this folder is for a worker of another computer."""
     from volunteer.control.elsewhere import command_elsewhere, in_words
-    from volunteer.errors import ConfigurationError
 
     if command := command_elsewhere(default_data_dir()):
         raise ConfigurationError(
@@ -444,7 +473,6 @@ def _check_worker_is_here() -> None:
 def _say_which_computer() -> None:
     """For what shows the files of this computer, wherever the worker is."""
     from volunteer.control.elsewhere import command_elsewhere, in_words
-    from volunteer.errors import ConfigurationError
 
     with contextlib.suppress(ConfigurationError):
         if command := command_elsewhere(default_data_dir()):
@@ -458,8 +486,6 @@ def _say_which_computer() -> None:
 def _check_can_join() -> None:
     """Raises ConfigurationError where the program was built without what a peer of a swarm needs, as on Windows."""
     import importlib.util
-
-    from volunteer.errors import ConfigurationError
 
     if importlib.util.find_spec("hivemind") is None:
         raise ConfigurationError(
@@ -664,7 +690,6 @@ class _NoRouteNotice:
 
 def _speculation(options: argparse.Namespace, target: SwarmModel) -> Speculation | None:
     from volunteer.client.speculation import PromptLookup, load_draft
-    from volunteer.errors import ConfigurationError
     from volunteer.swarm_model import open_swarm_model
 
     match options.speculate or ("draft" if options.draft_model else "none"):
@@ -672,7 +697,7 @@ def _speculation(options: argparse.Namespace, target: SwarmModel) -> Speculation
             return PromptLookup()
         case "draft":
             if not options.draft_model:
-                raise ConfigurationError("Say which model drafts with --draft-model.")
+                raise UsageError("Say which model drafts with --draft-model.")
             draft = open_swarm_model(options.draft_model, models_dir=default_data_dir() / "models")
             return load_draft(draft, target)
     return None
@@ -727,7 +752,6 @@ def _swarm(options: argparse.Namespace) -> int:
         return _swarm_verb(options)
     _check_can_join()
     from volunteer.client.connection import Connection
-    from volunteer.errors import ConfigurationError
     from volunteer.server.block_selection import missing_blocks
     from volunteer.swarm.records import blocks_in_words
 
@@ -810,7 +834,6 @@ def _verb(options: argparse.Namespace) -> int:
 
 
 def _config(options: argparse.Namespace) -> int:
-    from volunteer.errors import ConfigurationError
     from volunteer.verbs import change_setting, list_settings, show_setting
 
     data_dir = default_data_dir()
@@ -823,23 +846,20 @@ def _config(options: argparse.Namespace) -> int:
             return change_setting(data_dir, name, value, out=_print)
         case ("reset", str(name), None):
             return change_setting(data_dir, name, None, out=_print)
-    raise ConfigurationError("Write config list, config get NAME, config set NAME VALUE or config reset NAME.")
+    raise UsageError("Write config list, config get NAME, config set NAME VALUE or config reset NAME.")
 
 
 def _blocks(options: argparse.Namespace) -> int:
-    from volunteer.control.elsewhere import command_elsewhere
     from volunteer.models.stored_parts import stored_parts
-    from volunteer.verbs import find_worker
 
     _say_which_computer()
     stored = stored_parts(default_data_dir() / "models")
     bad = [part for part in stored if options.action == "verify" and part.is_whole and not part.file.is_unchanged()]
     if options.action == "prune":
-        worker = None if command_elsewhere(default_data_dir()) else find_worker(default_data_dir())
-        used_since_s = math.inf if worker is None else worker.started_s
-        stored = [part for part in stored if part.used_s < used_since_s]
-        for part in stored:
-            part.file.delete()
+        with _blocks_in_use() as used_since_s:
+            stored = [part for part in stored if part.used_s < used_since_s]
+            for part in stored:
+                part.file.delete()
     if options.json:
         rows = [
             {
@@ -861,12 +881,38 @@ def _blocks(options: argparse.Namespace) -> int:
     return ExitCode.FAILURE if bad else ExitCode.OK
 
 
+@contextlib.contextmanager
+def _blocks_in_use() -> Iterator[float]:
+    """Since when the worker of this computer has used blocks, as Unix time; no worker starts where none runs.
+
+    Raises:
+        TryLater: a worker runs and does not say since when.
+    """
+    from volunteer.control.elsewhere import command_elsewhere
+    from volunteer.own_process import AlreadyRunning, only_worker
+    from volunteer.verbs import find_worker
+
+    data_dir = default_data_dir()
+    worker = None if command_elsewhere(data_dir) else find_worker(data_dir)
+    if worker is not None:
+        yield worker.started_s
+        return
+    with contextlib.ExitStack() as alone:
+        try:
+            alone.enter_context(only_worker(data_dir))
+        except AlreadyRunning as error:
+            raise TryLater(
+                "A worker runs here and does not answer, so nothing was deleted: nobody knows which blocks it uses. "
+                "Try again later."
+            ) from error
+        yield math.inf
+
+
 def _points(options: argparse.Namespace) -> int:
-    from volunteer.errors import ConfigurationError
     from volunteer.points_verbs import export_points, show_points, verify_points
 
     if options.file is not None and options.action != "export":
-        raise ConfigurationError("A file is named only with points export.")
+        raise UsageError("A file is named only with points export.")
     _say_which_computer()
     match options.action:
         case "export":
@@ -921,12 +967,11 @@ def _update_check(options: argparse.Namespace) -> int:
 
 def _connect(options: argparse.Namespace) -> int:
     from volunteer.control.elsewhere import command_elsewhere, in_words, set_elsewhere
-    from volunteer.errors import ConfigurationError
     from volunteer.verbs import show_status
 
     data_dir = default_data_dir()
     if options.here and options.words:
-        raise ConfigurationError("Say either --here or a command.")
+        raise UsageError("Say either --here or a command.")
     if options.here or options.words:
         set_elsewhere(data_dir, options.words[1:] if options.words[:1] == ["--"] else options.words)
     command = command_elsewhere(data_dir)

@@ -22,6 +22,8 @@ ENDED_AS_ASKED = (128 + 2, 128 + 15)
 """Besides OK: of a worker that got SIGINT or SIGTERM."""
 NO_USE_TO_RESTART = (ExitCode.USAGE, ExitCode.NO_PERMISSION, ExitCode.BAD_CONFIGURATION)
 """Another try would end the same."""
+WAITS_FOR_OTHERS = (ExitCode.UNAVAILABLE, ExitCode.TRY_LATER)
+"""What was missing may come by itself, however late: a network after the login, room after somebody else's work."""
 
 
 class UserError(Exception):
@@ -34,6 +36,18 @@ class ConfigurationError(UserError):
     """A setting, an option or a file of the volunteer's cannot be used as it is."""
 
     exit_code = ExitCode.BAD_CONFIGURATION
+
+
+class UsageError(ConfigurationError):
+    """What was typed cannot be meant: a form that there is not, a name that nothing has, a value that nothing takes."""
+
+    exit_code = ExitCode.USAGE
+
+
+class TryLater(UserError):
+    """It cannot be done just now."""
+
+    exit_code = ExitCode.TRY_LATER
 
 
 class Unavailable(UserError):

@@ -54,10 +54,10 @@ class Worker:
         data = ["--data-dir", str(self._data_dir)]
         self._log = tempfile.TemporaryFile("w+")
         self._process = subprocess.Popen(
-            [*program_command(), "--no-gui", "--json-events", *data, *self._arguments],
+            [*program_command(), "--no-gui", "--json-events", "--ends-with-input", *data, *self._arguments],
             stdout=subprocess.PIPE,
             stderr=self._log,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,  # nothing is written: it ends with this process, also with one that is killed
             text=True,
             env=child_environment(self._threads),
             # Ctrl-C in the terminal is for the one who started the workers, who also ends them.
@@ -74,6 +74,8 @@ class Worker:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        if self._process.stdin is not None:
+            self._process.stdin.close()
         self._log.close()
 
     @property

@@ -9,7 +9,9 @@ import contextlib
 import ctypes
 import gc
 import os
+import signal
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -77,6 +79,18 @@ def stand_back(nice: int) -> None:
                 process.nice(nice)
         elif nice > 0:
             process.nice(psutil.BELOW_NORMAL_PRIORITY_CLASS)
+
+
+def end_with_input() -> None:
+    """Ends this process as SIGTERM does once its standard input has ended: whoever holds the other end is gone."""
+
+    def wait() -> None:
+        with contextlib.suppress(OSError):
+            while os.read(0, 4096):  # not through sys.stdin, whose lock would be in the way of Python's end
+                pass
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=wait, name="input ends", daemon=True).start()
 
 
 def free_memory() -> None:

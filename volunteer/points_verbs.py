@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
 import json
@@ -69,8 +70,11 @@ def export_points(data_dir: Path, file: Path | None, *, out: Out) -> int:
             export_receipts(connection, sys.stdout)
             return ExitCode.OK
         try:
-            with file.open("x", encoding="utf-8") as lines:
-                count = export_receipts(connection, lines)
+            with contextlib.ExitStack() as undo:
+                with file.open("x", encoding="utf-8") as lines:
+                    undo.callback(file.unlink, missing_ok=True)
+                    count = export_receipts(connection, lines)
+                undo.pop_all()
         except OSError as error:
             raise ConfigurationError(f"{file} cannot be written: {error.strerror}.") from error
     out(f"{count} receipts are in {file}.")

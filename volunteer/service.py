@@ -18,7 +18,7 @@ from enum import StrEnum
 from pathlib import Path, PurePosixPath
 from typing import TextIO
 
-from volunteer.errors import ENDED_AS_ASKED, NO_USE_TO_RESTART, ConfigurationError, ExitCode, UserError
+from volunteer.errors import ENDED_AS_ASKED, NO_USE_TO_RESTART, ConfigurationError, ExitCode, UsageError, UserError
 from volunteer.whole_file import write_file
 
 NAME = "petals-volunteer"
@@ -202,12 +202,13 @@ def plan_install(
         data_dir: where it keeps its files, if that is not where it would.
 
     Raises:
+        UsageError: the data folder of a system service is not for its owner to choose.
         ConfigurationError: it cannot be written so that it works, or a file of somebody else is in the way.
     """
     if kind is Kind.SYSTEM:
         _check_readable_by_all(program)
         if data_dir is not None:
-            raise ConfigurationError(f"The system service keeps its files in {STATE_DIR}, and nowhere else.")
+            raise UsageError(f"The system service keeps its files in {STATE_DIR}, and nowhere else.")
         arguments = (*arguments, "--data-dir", str(STATE_DIR))
     elif data_dir is not None:
         arguments = (*arguments, "--data-dir", str(data_dir.absolute()))
@@ -359,11 +360,8 @@ _UNIT_HEAD = f"""\
 [Unit]
 Description=Petals Volunteer, serves blocks of large language models
 """
-# With pauses of 30 s ten starts within ten minutes are ten starts that failed at once: that is not the network.
-_LIMITS = """\
-StartLimitIntervalSec=10min
-StartLimitBurst=10
-"""
+# It is never given up: a network may come hours after the login, and systemd does not count starts by how they end.
+_LIMITS = "StartLimitIntervalSec=0\n"
 _UNIT_LIFE = f"""\
 Restart=on-failure
 RestartSec={_RESTART_S}

@@ -24,7 +24,7 @@ from typing import Any
 
 import platformdirs
 
-from volunteer.errors import ConfigurationError
+from volunteer.errors import ConfigurationError, UsageError
 from volunteer.hours import ALWAYS, WeekHours
 from volunteer.setting_fields import SettingField, fields_of, setting
 from volunteer.whole_file import write_file
@@ -194,7 +194,7 @@ def describe_settings() -> Iterator[SettingDescription]:
 
 
 def get_setting(settings: Settings, name: str) -> Any:
-    """Raises ConfigurationError: there is no such setting."""
+    """Raises UsageError: there is no such setting."""
     field = find_setting(name)
     return getattr(getattr(settings, field.group), field.key)
 
@@ -203,7 +203,7 @@ def get_setting_text(settings: Settings, name: str) -> str:
     """As `set_setting` reads it.
 
     Raises:
-        ConfigurationError: there is no such setting.
+        UsageError: there is no such setting.
     """
     return find_setting(name).to_text(get_setting(settings, name))
 
@@ -212,18 +212,18 @@ def set_setting(settings: Settings, name: str, text: str) -> Settings:
     """The settings with one of them read from `text`.
 
     Raises:
-        ConfigurationError: there is no such setting, or it does not take this.
+        UsageError: there is no such setting, or it does not take this.
     """
     field = find_setting(name)
     try:
         value = field.from_text(text.strip())
     except ValueError as error:
-        raise ConfigurationError(field.refusal(text, error)) from None
+        raise UsageError(field.refusal(text, error)) from None
     return _with(settings, field, value)
 
 
 def reset_setting(settings: Settings, name: str) -> Settings:
-    """Raises ConfigurationError: there is no such setting."""
+    """Raises UsageError: there is no such setting."""
     field = find_setting(name)
     return _with(settings, field, field.default)
 
@@ -389,13 +389,13 @@ def _all_settings() -> Mapping[str, SettingField]:
 
 
 def find_setting(name: str) -> SettingField:
-    """What it takes and what it is for. Raises ConfigurationError: there is no such setting."""
+    """What it takes and what it is for. Raises UsageError: there is no such setting."""
     fields = _all_settings()
     if name in fields:
         return fields[name]
     near = difflib.get_close_matches(name, fields, n=1)
     advice = f"did you mean {near[0]}?" if near else "`volunteer config` lists all of them."
-    raise ConfigurationError(f"There is no setting {name[:80]!r}; {advice}")
+    raise UsageError(f"There is no setting {name[:80]!r}; {advice}")
 
 
 def _with(settings: Settings, field: SettingField, value: Any) -> Settings:

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from volunteer.errors import ConfigurationError, ExitCode
+from volunteer.errors import ExitCode, UsageError
 from volunteer.private_swarms import (
     create_swarm,
     join_swarm,
@@ -60,7 +60,7 @@ def run_swarm_verb(
         return ExitCode.OK
     name = name or served_swarm(data_dir)
     if name is None:
-        raise ConfigurationError(f"Say which swarm: volunteer swarm {action} NAME.")
+        raise UsageError(f"Say which swarm: volunteer swarm {action} NAME.")
     match action:
         case "create":
             swarm = create(data_dir, name, model=model, revision=revision, dht_prefix=dht_prefix)

@@ -32,7 +32,7 @@ from volunteer.control.messages import (
     Subscribe,
     Topic,
 )
-from volunteer.errors import ConfigurationError, ExitCode, UserError
+from volunteer.errors import ExitCode, UsageError, UserError
 from volunteer.settings import (
     Settings,
     describe_settings,
@@ -59,7 +59,7 @@ def parse_duration(text: str) -> float:
     """Seconds of "90", "90s", "5m", "1h30m" or "2d".
 
     Raises:
-        ConfigurationError: it is no such text, or longer than anybody waits.
+        UsageError: it is no such text, or longer than anybody waits.
     """
     parts = re.findall(r"(\d+(?:\.\d+)?)([smhd])", text)
     if parts and "".join(number + unit for number, unit in parts) == text:
@@ -67,9 +67,9 @@ def parse_duration(text: str) -> float:
     elif re.fullmatch(r"\d+(\.\d+)?", text):
         seconds = float(text)
     else:
-        raise ConfigurationError(f"{text[:80]!r} is no duration; write 90s, 5m, 1h30m or 2d.")
+        raise UsageError(f"{text[:80]!r} is no duration; write 90s, 5m, 1h30m or 2d.")
     if seconds > MAX_SECONDS:
-        raise ConfigurationError(f"{text[:80]!r} is longer than can be counted here; without a time it has no end.")
+        raise UsageError(f"{text[:80]!r} is longer than can be counted here; without a time it has no end.")
     return seconds
 
 
@@ -225,7 +225,7 @@ def list_settings(data_dir: Path, *, as_json: bool, out: Out) -> int:
 
 
 def show_setting(data_dir: Path, name: str, *, as_json: bool, out: Out) -> int:
-    """Raises ConfigurationError: there is no such setting."""
+    """Raises UsageError: there is no such setting."""
     value = get_setting_text(_settings(data_dir), name)
     out(json.dumps(value) if as_json else value)
     return ExitCode.OK

@@ -81,7 +81,7 @@ class ChatMemory(QObject):
         content = json.dumps({"conversation": self.conversation_id, "drafts": drafts}).encode()
 
         def write() -> None:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             write_file(self._path, content, is_private=True)  # drafts are as private as what becomes of them
 
         self._link.run_aside(write)

@@ -12,6 +12,7 @@ from PySide6.QtCore import QObject, Signal
 
 from gui.viewmodels.log_table import Level, LogEntry, LogReader, LogTable, level_of
 from gui.worker_link import WorkerLink
+from volunteer.control.elsewhere import command_elsewhere
 from volunteer.control.messages import LogLine
 from volunteer.logs import last_records, log_path, logs_folder
 
@@ -31,7 +32,9 @@ def read_record(text: str) -> LogEntry | None:
 
 
 def read_file(data_dir: Path) -> list[LogEntry]:
-    """What the worker wrote last; blocks."""
+    """What the worker wrote last; nothing of one on another computer, whose file is there. Blocks."""
+    if command_elsewhere(data_dir):
+        return []
     records = map(read_record, last_records(log_path(data_dir), _KEPT_RECORDS))
     return [entry for entry in records if entry is not None]
 

@@ -84,6 +84,41 @@ def test_before_consent_nothing_but_the_window_is_started(tmp_path: Path) -> Non
     assert found.split() == []
 
 
+_ON_A_SCREEN = """
+import sys
+from pathlib import Path
+from PySide6.QtCore import QTimer
+from PySide6.QtWidgets import QApplication, QMessageBox
+from gui import application
+from volunteer import cli
+
+QApplication.platformName = staticmethod(lambda: "xcb")
+show = QMessageBox.exec
+
+def shown(box):
+    print(box.text(), flush=True)
+    QTimer.singleShot(0, box.accept)
+    return show(box)
+
+QMessageBox.exec = shown
+sys.exit(cli.main(["--data-dir", sys.argv[1]]))
+"""
+
+
+def test_a_window_that_cannot_be_opened_says_why_on_the_screen(tmp_path: Path) -> None:
+    (tmp_path / "settings.json").mkdir()
+    done = subprocess.run(
+        [sys.executable, "-c", _ON_A_SCREEN, str(tmp_path)],
+        env=environment(QT_QPA_PLATFORM="offscreen"),
+        capture_output=True,
+        text=True,
+        timeout=_START_S,
+    )
+    assert done.returncode == ExitCode.BAD_CONFIGURATION
+    assert done.stdout == f"The settings in {tmp_path / 'settings.json'} cannot be read: Is a directory.\n"
+    assert done.stderr.endswith(done.stdout)
+
+
 _LOADED = """
 import json, sys, importlib, pkgutil
 import gui

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -67,6 +69,34 @@ def test_a_killed_worker_leaves_no_daemon(first: tuple[Worker, list[str]]) -> No
     assert [child.name() for child in children] == ["p2pd"]
     os.kill(worker.pid, signal.SIGKILL)
     wait_until(lambda: not any(child.is_running() for child in children), 10)
+
+
+_STARTS_A_WORKER = """
+import sys, time
+from pathlib import Path
+from volunteer.local_swarm import Worker
+where = ["--model", sys.argv[1], "--blocks", "0:3", "--host-maddrs", "/ip4/127.0.0.1/tcp/0", "--new-swarm"]
+with Worker(where, Path(sys.argv[2])) as worker:
+    worker.wait_for("listening")
+    print(worker.pid, flush=True)
+    time.sleep(600)
+"""
+
+
+def test_a_worker_of_a_private_swarm_does_not_outlive_whoever_is_killed(random_bloom: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", _STARTS_A_WORKER, str(random_bloom), str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as starter:
+        assert starter.stdout is not None
+        worker = psutil.Process(int(starter.stdout.readline()))
+        started = [worker, *worker.children(recursive=True)]
+        starter.kill()
+    try:
+        assert len(started) > 1
+        wait_until(lambda: not any(each.is_running() for each in started), timeout_s=30)
+    finally:
+        for each in started:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                each.kill()
 
 
 def test_sigterm_says_goodbye_within_two_seconds(

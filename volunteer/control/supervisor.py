@@ -20,10 +20,19 @@ from volunteer.control.channel import ControlClient
 from volunteer.control.elsewhere import command_elsewhere
 from volunteer.control.lifecycle import State
 from volunteer.control.messages import Message, Quit, StatusChanged, Subscribe, Topic
-from volunteer.errors import ENDED_AS_ASKED, NO_USE_TO_RESTART, ConfigurationError, ExitCode, UserError
+from volunteer.errors import (
+    ENDED_AS_ASKED,
+    NO_USE_TO_RESTART,
+    WAITS_FOR_OTHERS,
+    ConfigurationError,
+    ExitCode,
+    UserError,
+)
 
 FIRST_DELAY_S = 1.0
 MAX_DELAY_S = 60.0
+MAX_WAIT_S = 300.0
+"""Between tries of a worker that misses a network or the like."""
 HEALTHY_S = 600.0
 """Whoever ran for so long starts anew: its failures before do not count."""
 MAX_FAILURES = 5
@@ -54,7 +63,7 @@ def after_exit(code: int, *, ran_s: float, failures: int, last_words: str) -> Re
 
     Args:
         code: of its exit; negative for the signal that killed it.
-        failures: in a row before this one.
+        failures: in a row before this one, and of its kind: what waits for others is never given up.
         last_words: the end of its standard error.
     """
     if code in (ExitCode.OK, *ENDED_AS_ASKED):
@@ -63,9 +72,10 @@ def after_exit(code: int, *, ran_s: float, failures: int, last_words: str) -> Re
     if code in NO_USE_TO_RESTART:
         return GiveUp(why)
     failures = failures_in_a_row(failures, ran_s)
-    if failures >= MAX_FAILURES:
+    waits = code in WAITS_FOR_OTHERS
+    if failures >= MAX_FAILURES and not waits:
         return GiveUp(f"The worker failed {MAX_FAILURES} times in a row. {why}")
-    return Restart(min(FIRST_DELAY_S * 2 ** (failures - 1), MAX_DELAY_S))
+    return Restart(min(FIRST_DELAY_S * 2 ** min(failures - 1, 10), MAX_WAIT_S if waits else MAX_DELAY_S))
 
 
 def failures_in_a_row(before: int, ran_s: float) -> int:
@@ -124,7 +134,8 @@ class Supervisor:
         self._data_dir = data_dir
         self._on_news = on_news
         self._environment = environment
-        self._failures = 0
+        self._failures = {True: 0, False: 0}
+        """In a row: of those that wait for others, and of all else."""
         self._unanswered = 0
         self.restarts = 0
 
@@ -176,14 +187,15 @@ class Supervisor:
             await _until_appears(self._data_dir)
             return None
         ran_s = time.monotonic() - started
-        decision = after_exit(code, ran_s=ran_s, failures=self._failures, last_words=_end_of(words))
+        waits = code in WAITS_FOR_OTHERS
+        decision = after_exit(code, ran_s=ran_s, failures=self._failures[waits], last_words=_end_of(words))
         match decision:
             case End():
                 return Ended(None)
             case GiveUp(reason=reason):
                 return Ended(reason)
             case Restart(delay_s=delay_s):
-                self._failures = failures_in_a_row(self._failures, ran_s)
+                self._failures[waits] = failures_in_a_row(self._failures[waits], ran_s)
                 self.restarts += 1
                 self._on_news(Waiting(delay_s, f"The worker ended with {in_words(code)}."))
                 await asyncio.sleep(delay_s)

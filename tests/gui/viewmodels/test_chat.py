@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import pytest
+from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
 from gui.viewmodels.chat import ChatViewModel, Options, Page
@@ -195,6 +197,12 @@ def test_the_chat_that_was_open_is_open_again(chat: ChatViewModel, link: FakeLin
     assert (link.data_dir / FILE).stat().st_mode & 0o077 == 0
     link.answer(branch(exchanges(1, 2)))
     assert again.page is Page.TALK
+
+
+def test_the_folder_of_what_is_remembered_is_for_its_owner_alone(qapp: QApplication, tmp_path: Path) -> None:
+    link = FakeLink(tmp_path / "data")
+    restarted(chat_over(link), link)
+    assert link.data_dir.stat().st_mode & 0o077 == 0
 
 
 def test_a_chat_that_was_deleted_meanwhile_is_no_problem(chat: ChatViewModel, link: FakeLink) -> None:

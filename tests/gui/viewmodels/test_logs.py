@@ -5,6 +5,7 @@ from PySide6.QtCore import QObject
 
 from gui.viewmodels.log_table import Level, LogColumn, LogEntry, LogReader, LogTable, as_text, level_of
 from gui.viewmodels.logs import LogsViewModel, read_record
+from volunteer.control.elsewhere import set_elsewhere
 from volunteer.control.messages import LogLine
 from volunteer.logs import log_path
 
@@ -144,6 +145,14 @@ def test_without_a_worker_the_file_is_shown(link, logs, tmp_path):
     logs.watch(True)
     assert texts(logs.table) == ["first", "second"]
     assert logs.topics == ["worker"]
+
+
+def test_the_file_of_this_computer_is_not_that_of_a_worker_elsewhere(link, logs, tmp_path):
+    write_log(tmp_path, FIRST, SECOND)
+    set_elsewhere(tmp_path, ["ssh", "lab", "volunteer", "bridge"])
+    logs.watch(True)
+    link.logged.emit([line(8, "third", time_s=1795774830.0)])
+    assert texts(logs.table) == ["third"]
 
 
 def test_what_the_worker_tells_again_is_not_shown_twice(link, logs, tmp_path):

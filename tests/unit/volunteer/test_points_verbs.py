@@ -68,6 +68,23 @@ def test_verify_fails_when_something_was_changed(tmp_path: Path, capsys: pytest.
     assert "totals" in json.loads(capsys.readouterr().out)["problems"][0]
 
 
+def test_an_export_that_fails_leaves_no_file_in_the_way(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_ledger(tmp_path)
+    connection = sqlite3.connect(tmp_path / "ledger.sqlite")
+    with connection:
+        for (trigger,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+            connection.execute(f"DROP TRIGGER {trigger}")
+        (body,) = connection.execute("SELECT body FROM half WHERE is_claim").fetchone()
+        connection.execute("UPDATE half SET body = x'00' WHERE is_claim")
+    file = tmp_path / "receipts.jsonl"
+    assert main(["--data-dir", str(tmp_path), "points", "export", str(file)]) != 0
+    assert "damaged" in capsys.readouterr().err and not file.exists()
+    with connection:
+        connection.execute("UPDATE half SET body = ? WHERE is_claim", (body,))
+    connection.close()
+    assert main(["--data-dir", str(tmp_path), "points", "export", str(file)]) == 0
+
+
 def test_export_writes_a_new_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_ledger(tmp_path)
     file = tmp_path / "receipts.jsonl"

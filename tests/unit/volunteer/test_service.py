@@ -274,6 +274,16 @@ def test_exit_codes_that_a_restart_does_not_mend_are_final(places: Places, progr
     assert "KillMode=mixed" in lines
 
 
+@pytest.mark.parametrize("kind", [Kind.USER, Kind.SYSTEM])
+def test_a_network_that_comes_late_is_waited_for(kind: Kind, places: Places, program: Program) -> None:
+    lines = text(kind, places, program).splitlines()
+
+    assert "Restart=on-failure" in lines
+    assert "StartLimitIntervalSec=0" in lines[: lines.index("[Service]")]
+    final = next(line for line in lines if line.startswith("RestartPreventExitStatus=")).partition("=")[2]
+    assert not {"69", "75"} & set(final.split())
+
+
 def test_a_data_folder_goes_with_the_users_service_and_not_with_the_systems(places: Places, program: Program) -> None:
     folder = places.home / "my data"
     plan = plan_install(Kind.USER, program, places, {}, data_dir=folder)

@@ -27,6 +27,8 @@ from volunteer.control.supervisor import End, Ended, GiveUp, News, Restart, Runn
         (1, 5.0, 0, Restart(1.0)),
         (-9, 5.0, 1, Restart(2.0)),
         (69, 5.0, 3, Restart(8.0)),
+        (69, 5.0, 4, Restart(16.0)),
+        (75, 5.0, 400, Restart(300.0)),
         (-11, 5.0, 4, GiveUp("The worker failed 5 times in a row. It ended with signal 11.")),
         (-9, 601.0, 4, Restart(1.0)),
         (78, 0.5, 0, GiveUp("It ended with exit code 78.")),
@@ -59,6 +61,20 @@ def test_it_tries_again_and_gives_up(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert [type(each) for each in news[:-1]] == [Running, Waiting] * 4 + [Running]
     delays = [each.delay_s for each in news if isinstance(each, Waiting)]
     assert delays == [0.001, 0.002, 0.004, 0.008]
+
+
+def test_a_network_that_comes_late_is_waited_for_and_crashes_meanwhile_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervisor, "FIRST_DELAY_S", 0.0001)
+    tries = tmp_path / "tries"
+    code = f"import sys; tries = open({str(tries)!r}, 'a+'); tries.write('x'); sys.exit([69, 75, 1][tries.tell() % 3])"
+    ended, _ = supervise(tmp_path, code)
+    assert ended == Ended("The worker failed 5 times in a row. It ended with exit code 1.")
+    assert len(tries.read_text()) == 14
+    tries.write_text("")
+    ended, _ = supervise(tmp_path, code.replace("[69, 75, 1][tries.tell() % 3]", "69 if tries.tell() < 9 else 0"))
+    assert ended == Ended(None) and len(tries.read_text()) == 9
 
 
 def test_a_program_that_is_not_there_any_more_is_told(tmp_path: Path) -> None:
