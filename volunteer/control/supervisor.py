@@ -188,7 +188,8 @@ class Supervisor:
             return None
         ran_s = time.monotonic() - started
         waits = code in WAITS_FOR_OTHERS
-        decision = after_exit(code, ran_s=ran_s, failures=self._failures[waits], last_words=_end_of(words))
+        last_words = _end_of(words)
+        decision = after_exit(code, ran_s=ran_s, failures=self._failures[waits], last_words=last_words)
         match decision:
             case End():
                 return Ended(None)
@@ -197,7 +198,8 @@ class Supervisor:
             case Restart(delay_s=delay_s):
                 self._failures[waits] = failures_in_a_row(self._failures[waits], ran_s)
                 self.restarts += 1
-                self._on_news(Waiting(delay_s, f"The worker ended with {in_words(code)}."))
+                what_is_missing = last_words.strip().rpartition("\n")[2] if waits else ""
+                self._on_news(Waiting(delay_s, what_is_missing or f"The worker ended with {in_words(code)}."))
                 await asyncio.sleep(delay_s)
         return None
 

@@ -77,6 +77,16 @@ def test_a_network_that_comes_late_is_waited_for_and_crashes_meanwhile_count(
     assert ended == Ended(None) and len(tries.read_text()) == 9
 
 
+def test_whoever_waits_is_told_for_what(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervisor, "FIRST_DELAY_S", 0.0001)
+    tries = tmp_path / "tries"
+    code = f"import sys; tries = open({str(tries)!r}, 'a+'); tries.write('x')\nif tries.tell() > 2: sys.exit(0)\n"
+    say = "print('A warning.\\nNobody answers.', file=sys.stderr); sys.exit(69 if tries.tell() == 1 else 1)"
+    _, news = supervise(tmp_path, code + say)
+    reasons = [each.reason for each in news if isinstance(each, Waiting)]
+    assert reasons == ["Nobody answers.", "The worker ended with exit code 1."]
+
+
 def test_a_program_that_is_not_there_any_more_is_told(tmp_path: Path) -> None:
     gone = Supervisor([str(tmp_path / "removed")], tmp_path)
     assert asyncio.run(gone.run()) == Ended("The worker cannot be started: No such file or directory.")
