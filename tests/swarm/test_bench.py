@@ -101,6 +101,13 @@ def test_more_sessions_are_admitted_than_could_be_set_aside(random_bloom: Path, 
     assert "sessions" in table
 
 
+def test_receipts_are_signed_and_change_no_answer(random_bloom: Path, tmp_path: Path) -> None:
+    receipts, table = measure("receipts", random_bloom, tmp_path, servers=2)
+    assert receipts["signed_points"] > 0 and receipts["equal"] == 1
+    assert 0.05 < median(receipts, "ratio") < 20
+    assert "with tokens/s" in table
+
+
 def test_an_interrupt_in_the_middle_leaves_no_process(random_bloom: Path, tmp_path: Path) -> None:
     arguments = ["bench", "single", "--model", str(random_bloom), "--servers", "1", "--rounds", "100000"]
     process = subprocess.Popen(

@@ -15,6 +15,7 @@ BENCHMARKS: Mapping[str, int] = {
     "delay": 3,
     "speculation": 3,
     "kv": 1,
+    "receipts": 2,
 }
 """All there are, in the order in which they run, and the servers of each unless others are asked for."""
 
@@ -77,5 +78,7 @@ def judged(options: BenchOptions) -> list[BenchOptions]:
         # As long as most of the passage that is to be repeated.
         dataclasses.replace(smollm2, benchmarks=("speculation",), new_tokens=2 * options.new_tokens),
         dataclasses.replace(smollm2, benchmarks=("kv",)),
+        # Long enough that receipts come in the midst of an answer as well.
+        dataclasses.replace(smollm2, benchmarks=("receipts",), new_tokens=16 * options.new_tokens),
     ]
     return [run for run in runs if run.benchmarks[0] in options.benchmarks]

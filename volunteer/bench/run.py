@@ -21,6 +21,7 @@ from volunteer.bench.machine import describe_machine
 from volunteer.bench.options import BenchOptions, Outputs
 from volunteer.bench.plot import need_matplotlib, save_plot
 from volunteer.bench.prefill import measure_prefill
+from volunteer.bench.receipts import measure_receipts
 from volunteer.bench.report import Result
 from volunteer.bench.rounds import Benchmark, Stage
 from volunteer.bench.single import measure_single
@@ -35,6 +36,7 @@ BENCHMARK_FUNCTIONS: dict[str, Benchmark] = {
     "delay": measure_delay,
     "speculation": measure_speculation,
     "kv": measure_kv,
+    "receipts": measure_receipts,
 }
 _QUIET_CORES = 0.1
 """More than this of a core taken by others is worth a warning."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from volunteer.bench import concurrent, delay, hop, kv, plot, prefill, single, speculation
+from volunteer.bench import concurrent, delay, hop, kv, plot, prefill, receipts, single, speculation
 from volunteer.bench.answers import Answer
 from volunteer.bench.machine import Load, LoadMeter
 from volunteer.bench.options import BENCHMARKS, SMOLLM2, BenchOptions, judged
@@ -88,6 +88,10 @@ def single_result() -> Result:
     return single.report("title", [single_round(1)], [EQUAL], 2)
 
 
+def receipts_result() -> Result:
+    return receipts.report("title", [Round(1, {"guest": answer(1.0), "paying": answer(1.25)}, QUIET)], 0.5)
+
+
 RESULTS = (
     single_result,
     concurrent_result,
@@ -96,6 +100,7 @@ RESULTS = (
     delay_result,
     speculation_result,
     kv_result,
+    receipts_result,
 )
 
 
