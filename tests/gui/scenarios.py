@@ -6,6 +6,7 @@ import os
 import subprocess
 import time
 from collections.abc import Iterator
+from functools import partial
 
 from driven_window import Condition, Player, Scenario
 from PySide6.QtCore import Qt
@@ -19,11 +20,13 @@ from gui.widgets.first_run import FirstRun
 from gui.widgets.server_view import ServerView
 from gui.widgets.settings_page import SettingsPage
 from gui.widgets.swarm_page import SwarmPage
+from volunteer.local_swarm import program_command
 
 Steps = Iterator[tuple[str, Condition]]
 
 QUESTION = "What is the capital of France?"
 UNDERSTOOD, STOP = "I understand, send my question", "Stop the answer (Esc)"
+GUESTS_QUESTIONS = ("How do bees find flowers?", "What is a petal?", "Write about a garden in spring.")
 MODEL, NEIGHBOUR = "VOLUNTEER_TEST_MODEL", "VOLUNTEER_TEST_NEIGHBOUR"
 """Environment variables: the Hub name of a model, and the address of a worker that serves its other blocks."""
 
@@ -197,7 +200,7 @@ def every_page(player: Player) -> Steps:
     player.go("chat")
     yield from _ask_at_once(player, QUESTION)
     yield "two servers", lambda: len(player.desk.workspace.swarm.servers) == 2
-    yield "some history", _after(30.0)
+    yield from _serve_guests(player)
     for theme_name in ("light", "dark"):
         yield from _wear(player, theme_name)
         for page in ("home", "chat", "swarm", "history", "settings"):
@@ -249,6 +252,21 @@ def _ask_at_once(player: Player, question: str) -> Steps:
     yield "an answer", lambda: player.answers()
     yield "all of it", lambda: not player.all_of(ChatPage)[0]._chat.is_answering
     yield from _settled()
+
+
+def _serve_guests(player: Player) -> Steps:
+    """Somebody else's chats, one after the other, so that there is something to count and to plot."""
+    status, data_dir = player.status, player.desk.workspace.link.data_dir.parent / "guest"
+    assert status is not None
+    swarm = ["--dht-prefix", "practice", "--initial-peers", *status.maddrs]
+    for question in GUESTS_QUESTIONS:
+        chat = ["chat", "--data-dir", str(data_dir), *swarm, "--temperature", "0", question]
+        guest = subprocess.Popen([*program_command(), *chat], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        yield "a guest's answer", partial(_has_ended, guest)
+
+
+def _has_ended(process: subprocess.Popen[bytes]) -> bool:
+    return process.poll() is not None
 
 
 def _settled() -> Steps:
