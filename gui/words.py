@@ -156,14 +156,9 @@ def blocks(start: int, end: int) -> str:
     return translate("words", "blocks {first}–{last}").format(first=start, last=end - 1)
 
 
-def plain(text: str) -> str:
-    """What a stranger wrote, for labels and tips: `<` would make it rich text, with pictures out of any file."""
-    return text.replace("<", "‹")
-
-
 def model(name: str) -> str:
-    """A model's own name, without the one who published it or the folder it lies in; plain, for invitations name it."""
-    return plain(PurePath(name).name or name)
+    """A model's own name, without the one who published it or the folder it lies in."""
+    return PurePath(name).name or name
 
 
 def peer(peer_id: str) -> str:

@@ -191,7 +191,7 @@ class SwarmViewModel(QObject):
 
     def _server(self, told: SwarmServer) -> Server:
         is_own = told.peer_id == self._own[0]
-        name = words.plain(told.public_name or "")
+        name = told.public_name or ""
         return Server(told.peer_id, told.start, told.end, told.state, told.throughput, name, told.using_relay, is_own)
 
     def _arrange(self) -> None:

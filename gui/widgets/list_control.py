@@ -14,6 +14,7 @@ from gui import theme
 from gui.viewmodels.setting_forms import FieldForm
 from gui.viewmodels.settings_form import SettingsFormViewModel
 from gui.widgets.icon_button import IconButton
+from gui.widgets.plain_tip import plain_tip
 from gui.widgets.setting_control import SettingControl
 
 _PROGRAMS = "limits.exclusive_programs"
@@ -113,7 +114,7 @@ class _Elided(QWidget):
         super().__init__(parent)
         self._text = text
         self.setAccessibleName(text)
-        self.setToolTip(text)
+        self.setToolTip(plain_tip(text))
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
 
     def sizeHint(self) -> QSize:

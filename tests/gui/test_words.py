@@ -70,7 +70,6 @@ def test_blocks_are_named_as_people_count_them() -> None:
 
 def test_a_model_goes_by_its_own_name() -> None:
     assert words.model("bigscience/bloom") == "bloom"
-    assert words.model('<img src="file:%2Fdev%2Fzero">') == '‹img src="file:%2Fdev%2Fzero">'
     assert words.model("/data/models/SmolLM2-135M-Instruct") == "SmolLM2-135M-Instruct"
 
 

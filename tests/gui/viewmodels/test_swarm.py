@@ -1,6 +1,5 @@
 import pytest
 from PySide6.QtCore import QObject, Qt
-from PySide6.QtGui import Qt as QtText
 
 from gui.viewmodels.block_coverage import Health
 from gui.viewmodels.server_table import SERVER_ROLE, Column
@@ -153,15 +152,6 @@ def test_a_row_says_all_of_its_server_in_words(link, swarm):
     assert tip == "Anna, blocks 0–3, serving, 40.0 tokens/s, over a relay\n12D3KooWabcdef"
     spoken = swarm.table.data(swarm.table.index(0, Column.MAP), Qt.ItemDataRole.AccessibleTextRole)
     assert spoken == "blocks 0–3"
-
-
-def test_a_name_is_never_rich_text(link, swarm):
-    link.say()
-    see(link, server("a", public_name='<img src="/dev/zero">'))
-    (stranger,) = swarm.servers
-    assert stranger.name == '‹img src="/dev/zero">'
-    tip = swarm.table.data(swarm.table.index(0, 0), Qt.ItemDataRole.ToolTipRole)
-    assert not QtText.mightBeRichText(tip) and not QtText.mightBeRichText(stranger.title)
 
 
 def test_a_server_that_loads_says_that_in_place_of_its_way(link, swarm):
