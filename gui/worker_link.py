@@ -28,6 +28,8 @@ __all__ = ["Connection", "WorkerLink", "worker_command"]
 T = TypeVar("T")
 
 _BATCH_S = 1 / 60
+_END_S = 10.0
+"""For what still runs when the window ends; most of it ends at once."""
 
 logger = logging.getLogger(__name__)
 
@@ -207,12 +209,18 @@ class WorkerLink(QObject):
     def _run_loop(self) -> None:
         asyncio.set_event_loop(self._loop)
         self._loop.run_forever()
-        tasks = asyncio.all_tasks(self._loop)
-        for task in tasks:
-            task.cancel()
-        self._loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
-        self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+        self._loop.run_until_complete(self._end())
         self._loop.close()
+
+    async def _end(self) -> None:
+        # Tasks of asyncio itself are let be: one that starts a process and is cancelled leaves others waiting for ever.
+        own = {asyncio.current_task()}
+        for task in self._running:
+            task.cancel()
+        await self._side.let_go()
+        await self._loop.shutdown_asyncgens()
+        if left := asyncio.all_tasks() - own:
+            await asyncio.wait(left, timeout=_END_S)
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:
         task = self._loop.create_task(work)

@@ -121,7 +121,7 @@ class WorkerSide:
 
     async def start(self) -> None:
         """Keeps a worker running from now on, until it is told to end or fails again and again."""
-        await self._let_go()
+        await self.let_go()
         self._crash = None
         self._tasks = [asyncio.create_task(self._supervise()), asyncio.create_task(self._talk())]
 
@@ -165,7 +165,7 @@ class WorkerSide:
 
     async def _see_it_end(self) -> None:
         can_hear = self._client is not None
-        await self._let_go()
+        await self.let_go()
         if not can_hear:
             self._terminate()
             await self._find_unmet()
@@ -187,7 +187,8 @@ class WorkerSide:
             if not command_elsewhere(self._data_dir) and (pid := await running_pid(self._data_dir)) is not None:
                 self._process = _process(pid)
 
-    async def _let_go(self) -> None:
+    async def let_go(self) -> None:
+        """Neither talks to the worker any more nor watches over it; it goes on."""
         for task in self._tasks:
             task.cancel()
         if self._tasks:
