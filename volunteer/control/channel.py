@@ -216,6 +216,8 @@ class ControlServer:
 
     async def __aenter__(self) -> Self:
         async with contextlib.AsyncExitStack() as stack:
+            # Of a worker that was killed: its token would be taken for this one's.
+            (self._data_dir / CONNECTION_FILE).unlink(missing_ok=True)
             address = await _listen(self._data_dir, self._connected, stack)
             Place(address, self._token, os.getpid()).write(self._data_dir)
             stack.callback((self._data_dir / CONNECTION_FILE).unlink, missing_ok=True)
@@ -361,6 +363,8 @@ class ControlClient:
             if isinstance(first, Refused):
                 if place.is_elsewhere and first.exit_code == ExitCode.NOT_RUNNING:
                     raise Unreachable(f"The other computer says: {first.message}")
+                if Place.read(self._data_dir) != place:  # meanwhile another worker has taken the place of that one
+                    raise self._no_answer(place)
                 raise CommandRefused(first.message, first.exit_code)
             if not isinstance(first, Welcome):
                 raise self._no_answer(place)

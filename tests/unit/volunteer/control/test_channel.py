@@ -177,6 +177,38 @@ def test_a_wrong_token_and_another_version_are_refused(tmp_path: Path) -> None:
     run(test, tmp_path)
 
 
+def test_the_token_of_a_killed_worker_is_gone_before_the_next_one_listens(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Place("unix:nowhere", "of the killed one", 1).write(tmp_path)
+    listen = channel._listen
+
+    async def look_and_listen(data_dir: Path, *others: Any) -> str:
+        assert not (data_dir / CONNECTION_FILE).exists()
+        return await listen(data_dir, *others)
+
+    monkeypatch.setattr(channel, "_listen", look_and_listen)
+
+    async def test(server: ControlServer, folder: Path) -> None:
+        async with ControlClient(folder) as client:
+            assert client.welcome.pid == os.getpid()
+
+    run(test, tmp_path)
+
+
+def test_whoever_read_the_token_of_a_killed_worker_tries_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test(server: ControlServer, folder: Path) -> None:
+        now = Place.read(folder)
+        places = [Place(now.address, "of the killed one", 1), now]
+        monkeypatch.setattr(Place, "read", lambda data_dir: places.pop(0))
+        with pytest.raises(NotRunning):
+            async with ControlClient(folder):
+                pass
+        assert not places
+
+    run(test, tmp_path)
+
+
 @pytest.mark.skipif(os.name != "posix" or os.getuid() != 0, reason="only root may become somebody else")
 def test_another_user_is_refused_with_the_right_token_too() -> None:
     connect = (
