@@ -112,6 +112,7 @@ class Life:
         root = self._root
         with self._step("a fresh system with two ordinary users"):
             root.apt("update")
+            root.apt("install", "xz-utils")  # as on every desktop, for the archive
             for user in (OWNER, NEWCOMER):
                 root.run("useradd", "--create-home", "--shell", "/bin/bash", user)
             for name, deb in (("older.deb", self._older), ("new.deb", self._deb)):

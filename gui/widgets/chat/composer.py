@@ -109,6 +109,7 @@ class Composer(QWidget):
                 self.field.setFocus()
         self._edit_bar.setVisible(editing is not None)
         self.field.setPlaceholderText(self._placeholder())
+        self.field.viewport().update()  # Qt itself paints no other placeholder before something else is to be painted
         self._show_button()
 
     def _placeholder(self) -> str:
