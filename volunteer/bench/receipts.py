@@ -1,26 +1,33 @@
-"""What signed receipts cost: answers for which both sides sign, in turns with the same answers as a guest's.
+"""What signed receipts cost: a session for which both sides sign, in turns with the same session as a guest's.
 
-The client's key and ledger are real files, like those of the workers; a receipt is signed every 256 tokens and at the
-end of a session, by both. Nothing else differs between the two.
+Both are open at once, on the same workers, and have the same hidden states to compute; a turn is a few tokens long, so
+that a machine that slows down slows both. The client's key and ledger are real files, like those of the workers; a
+receipt is signed every 256 tokens and at the end of a session, by both. The model's head is left out, which would only
+make the share of receipts smaller.
 """
 
 from __future__ import annotations
 
+import contextlib
+import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from volunteer.bench.answers import Answer, random_prompt
+import torch
+
 from volunteer.bench.report import Bar, Chart, Column, Result, round_table, round_values, summarise
 from volunteer.bench.rounds import Round, Stage, run_rounds
-from volunteer.bench.single import answer_values
-from volunteer.bench.statistics import first_difference
-from volunteer.bench.swarms import in_words, joined_swarm, spans_of, through_swarm
+from volunteer.bench.swarms import in_words, joined_swarm, spans_of
 from volunteer.client.account import Account
+from volunteer.client.model import SwarmForCausalLM
 from volunteer.errors import UserError
 from volunteer.points.totals import points_of
 from volunteer.points.wallet import Wallet
 
+TURN_TOKENS = 8
 GUEST, PAYING = "guest", "paying"
+BOTH = "both"
 COLUMNS = (
     Column("guest_tokens_per_s", "without tokens/s"),
     Column("paying_tokens_per_s", "with tokens/s"),
@@ -32,26 +39,31 @@ class NotSigned(UserError):
     """There was nothing to be measured: no receipt came."""
 
 
+@dataclass(frozen=True)
+class Turns:
+    """Of two sessions that took turns."""
+
+    tokens: int
+    guest_s: float
+    paying_s: float
+    """Of all the tokens, one after the other."""
+    are_equal: bool
+    """What the servers answered, to the last bit."""
+
+
 def measure_receipts(stage: Stage) -> Result:
-    """Tokens/s with and without receipts, and their ratio in each round.
+    """Tokens/s through the blocks with and without receipts, and their ratio in each round.
 
     Raises:
-        NotSigned: the answers with receipts had none.
+        NotSigned: the session with receipts had none.
     """
     options = stage.options
     spans = spans_of(stage, options.servers_of("receipts"))
-    vocabulary = stage.model.family.config.vocab_size
-    prompts = [random_prompt(vocabulary, options.prompt_tokens, seed=number) for number in range(options.rounds + 1)]
     stage.say(f"receipts: starting {len(spans)} workers ...")
     with Wallet(stage.work_dir / "client") as wallet, joined_swarm(stage, spans) as swarm:
         account = Account(wallet.open().identity, wallet.open().ledger)
-
-        def answer(number: int, payer: Account | None) -> Answer:
-            swarm.account = payer
-            return through_swarm(swarm, prompts[number], options.new_tokens)
-
-        rounds: list[Round[Answer]] = run_rounds(
-            {GUEST: lambda number: answer(number, None), PAYING: lambda number: answer(number, account)},
+        rounds: list[Round[Turns]] = run_rounds(
+            {BOTH: lambda _: take_turns(swarm, account, stage.model.family.hidden_size, options.new_tokens)},
             rounds=options.rounds,
             on_round=lambda done: stage.say(
                 f"receipts: round {done.number} of {options.rounds}, ratio {row_of(done)['ratio']:.3f}"
@@ -61,19 +73,47 @@ def measure_receipts(stage: Stage) -> Result:
     if not signed:
         raise NotSigned("No worker asked for a signature, so receipts could not be measured.")
     title = (
-        f"receipts: greedy answers of {options.new_tokens} tokens to {options.prompt_tokens} with and without them, "
-        f"through {in_words(spans)}"
+        f"receipts: {options.new_tokens} tokens in turns of {TURN_TOKENS} with and without them, through the blocks on "
+        f"{in_words(spans)}"
     )
     return report(title, rounds, points_of(signed))
 
 
-def row_of(done: Round[Answer]) -> dict[str, float]:
+def take_turns(swarm: SwarmForCausalLM, account: Account, width: int, tokens: int) -> Turns:
+    """Two sessions of the same tokens; who begins a turn changes from turn to turn."""
+    states = torch.randn(1, tokens + 1, width, generator=torch.Generator().manual_seed(0))
+    spent_s = {GUEST: 0.0, PAYING: 0.0}
+    are_equal = True
+    with contextlib.ExitStack() as stack:
+        sessions = {}
+        for name, payer in ((GUEST, None), (PAYING, account)):
+            swarm.account = payer
+            sessions[name] = stack.enter_context(swarm.session(max_length=tokens + 1))
+            sessions[name].step(states[:, :1])  # opens it
+        for number, start in enumerate(range(1, tokens + 1, TURN_TOKENS)):
+            outputs = {}
+            for name in (GUEST, PAYING) if number % 2 == 0 else (PAYING, GUEST):
+                began = time.perf_counter()
+                outputs[name] = [
+                    sessions[name].step(states[:, place : place + 1])
+                    for place in range(start, min(start + TURN_TOKENS, tokens + 1))
+                ]
+                spent_s[name] += time.perf_counter() - began
+            are_equal &= all(map(torch.equal, outputs[GUEST], outputs[PAYING]))
+    return Turns(tokens, spent_s[GUEST], spent_s[PAYING], are_equal)
+
+
+def row_of(done: Round[Turns]) -> dict[str, float]:
     """The numbers of one round."""
-    guest, paying = done[GUEST].tokens_per_s, done[PAYING].tokens_per_s
-    return {"guest_tokens_per_s": guest, "paying_tokens_per_s": paying, "ratio": paying / guest}
+    turns = done[BOTH]
+    return {
+        "guest_tokens_per_s": turns.tokens / turns.guest_s,
+        "paying_tokens_per_s": turns.tokens / turns.paying_s,
+        "ratio": turns.guest_s / turns.paying_s,
+    }
 
 
-def report(title: str, rounds: Sequence[Round[Answer]], signed_points: float) -> Result:
+def report(title: str, rounds: Sequence[Round[Turns]], signed_points: float) -> Result:
     """The table and the JSON of measured rounds.
 
     Args:
@@ -82,16 +122,11 @@ def report(title: str, rounds: Sequence[Round[Answer]], signed_points: float) ->
     rows = [row_of(done) for done in rounds]
     loads = [done.load for done in rounds]
     spreads = summarise(rows)
-    equal = sum(first_difference(done[GUEST].token_ids, done[PAYING].token_ids) is None for done in rounds)
+    equal = sum(done[BOTH].are_equal for done in rounds)
     notes = [
         f"Signed by both sides: {signed_points:.3g} points, the warm-up with them.",
-        f"Answers equal with and without: {equal} of {len(rounds)}.",
+        f"Rounds in which the servers answered the same with and without: {equal} of {len(rounds)}.",
     ]
-    values: dict[str, Any] = {
-        **round_values(rows, loads),
-        "signed_points": signed_points,
-        "equal": equal,
-        "answers": [{name: answer_values(done[name]) for name in (GUEST, PAYING)} for done in rounds],
-    }
+    values: dict[str, Any] = {**round_values(rows, loads), "signed_points": signed_points, "equal": equal}
     bars = [Bar("without", spreads["guest_tokens_per_s"]), Bar("with", spreads["paying_tokens_per_s"])]
     return Result(round_table(title, COLUMNS, rows, loads, notes), values, loads, Chart(title, "tokens/s", bars))

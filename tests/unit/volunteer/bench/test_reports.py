@@ -89,7 +89,7 @@ def single_result() -> Result:
 
 
 def receipts_result() -> Result:
-    return receipts.report("title", [Round(1, {"guest": answer(1.0), "paying": answer(1.25)}, QUIET)], 0.5)
+    return receipts.report("title", [Round(1, {"both": receipts.Turns(5, 1.0, 1.25, True)}, QUIET)], 0.5)
 
 
 RESULTS = (
