@@ -32,6 +32,7 @@ from volunteer.settings import AppSettings, Settings, save_settings  # noqa: E40
 
 TITLE = "^Petals Volunteer$"
 _APPEARS_S = 60.0
+_LOOK_S = 0.02
 _SETTLES_S = 3.0
 
 
@@ -48,9 +49,12 @@ def start(command: list[str], data_dir: Path, environment: dict[str, str]) -> St
     began = time.monotonic()
     process = psutil.Popen([*command, "--data-dir", str(data_dir)], env=environment, stdout=subprocess.DEVNULL)
     try:
-        # It looks every 30 ms.
-        search = ["xdotool", "search", "--sync", "--onlyvisible", "--name", TITLE]
-        subprocess.run(search, env=environment, check=True, timeout=_APPEARS_S, stdout=subprocess.DEVNULL)
+        # Not by its --sync, which looks every half second.
+        search = ["xdotool", "search", "--onlyvisible", "--name", TITLE]
+        while subprocess.run(search, env=environment, capture_output=True).returncode:
+            if time.monotonic() - began > _APPEARS_S:
+                raise TimeoutError("no window was there")
+            time.sleep(_LOOK_S)
         window_s = time.monotonic() - began
         used = process.cpu_times()
         time.sleep(_SETTLES_S)
